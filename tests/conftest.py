@@ -1,0 +1,30 @@
+"""What every test runs under.
+
+This file must not import driftax: pytest puts the run-time type check in place for driftax's first import.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+os.environ["MPLBACKEND"] = "Agg"  # in the environment, so that subprocesses draw without a screen too
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The first call of a jitted function compiles, so a deadline would measure the compiler.
+hypothesis.settings.register_profile("driftax", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("driftax")
+
+TORCH_IS_MISSING = importlib.util.find_spec("torch") is None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `needs_torch` where torch is not installed."""
+    if TORCH_IS_MISSING and item.get_closest_marker("needs_torch"):
+        pytest.skip("needs torch, which is not installed here: pip install 'driftax[torch]'")
