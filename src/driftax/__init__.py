@@ -1,0 +1,63 @@
+"""driftax: stochastic optimizers as stochastic differential equations, with error bars.
+
+The public names, in the order of the pipeline. They are imported on first use, so that
+`import driftax` (and every `driftax --help`) stays fast and touches no JAX flag.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from driftax._errors import DriftaxError as DriftaxError
+    from driftax.chain import Chain as Chain
+    from driftax.compare.order_test import OrderTest as OrderTest
+    from driftax.equation.certificate import local_order as local_order
+    from driftax.equation.derivation import derive as derive
+    from driftax.equation import ModifiedEquation as ModifiedEquation
+    from driftax.noise.gaussian import GaussianNoise as GaussianNoise
+    from driftax.noise.minibatch import MinibatchNoise as MinibatchNoise
+    from driftax.objective.finite_sum import FiniteSum as FiniteSum
+    from driftax.objective.quadratic import Quadratic as Quadratic
+    from driftax.objective.rosenbrock import Rosenbrock as Rosenbrock
+    from driftax.optimizer.adam import Adam as Adam
+    from driftax.optimizer.from_optax import from_optax as from_optax
+    from driftax.optimizer.rmsprop import RMSprop as RMSprop
+    from driftax.optimizer.sgd import SGD as SGD
+    from driftax.optimizer.signsgd import SignSGD as SignSGD
+    from driftax.regime import Regime as Regime
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "DriftaxError": "_errors",
+    "Regime": "regime",
+    "Quadratic": "objective.quadratic",
+    "Rosenbrock": "objective.rosenbrock",
+    "FiniteSum": "objective.finite_sum",
+    "GaussianNoise": "noise.gaussian",
+    "MinibatchNoise": "noise.minibatch",
+    "SGD": "optimizer.sgd",
+    "SignSGD": "optimizer.signsgd",
+    "RMSprop": "optimizer.rmsprop",
+    "Adam": "optimizer.adam",
+    "from_optax": "optimizer.from_optax",
+    "Chain": "chain",
+    "ModifiedEquation": "equation",
+    "derive": "equation.derivation",
+    "local_order": "equation.certificate",
+    "OrderTest": "compare.order_test",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'driftax' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"driftax.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

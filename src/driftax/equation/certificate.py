@@ -1,0 +1,166 @@
+"""The local-order certificate: one-step residuals of an equation, without Monte Carlo.
+
+For an equation with generator G and `A = d_t + G`, the residual `E f(state') - (f + A f + 1/2 A A f)` falls
+like h^(p+1) at weak order p. It is evaluated on the monomials up to degree 4 of the increment `state' - z`,
+where every term is a contraction of the drift, the covariance and their derivatives at z.
+
+Source: re-derived (Milstein's fundamental theorem of weak convergence, milstein2004).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import combinations_with_replacement
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from driftax._types import Scalar, Slots
+from driftax.compiler.finite_step import generator
+from driftax.compiler.law import LocalLaw, local_law
+from driftax.compiler.obstruction import pairings, symmetric_sum
+from driftax.equation._value import ModifiedEquation
+
+_FLOOR = 1e-13  # of the moment: below it a residual is rounding error
+_ROUNDING = 1e-14  # of the state: the step is a difference of two states
+_SETTLED = 0.004  # change of a local order between rungs that counts as settled
+_FINEST = 19  # halvings of the time step at most
+
+
+class Monomial(NamedTuple):
+    """Residuals of one monomial along the ladder, and their exponents between neighbouring rungs."""
+
+    name: str
+    residuals: list[float]
+    local_orders: list[float | None]
+
+
+class Certificate(NamedTuple):
+    """Residuals of an equation on all monomials: `order` is the smallest last exponent minus 1."""
+
+    claimed_order: int
+    time_steps: list[float]
+    monomials: list[Monomial]
+    order: float | None
+
+    @property
+    def worst(self) -> Monomial | None:
+        """The monomial that decides the order."""
+        seen = [m for m in self.monomials if _last(m.local_orders) is not None]
+        return min(seen, key=lambda m: _last(m.local_orders)) if seen else None
+
+
+def local_order(
+    equation: ModifiedEquation, at: Slots, step: Scalar = 0.0, coordinate: int | None = None
+) -> Certificate:
+    """Certifies the order of an equation at one state.
+
+    Where the state has at most 12 coordinates and the law a joint quadrature, all monomials are taken;
+    elsewhere those of one parameter and its moments, whose law is one-dimensional.
+
+    Args:
+        equation: at rung 1; it is moved down its ladder by halving the time step.
+        at: the state [slot, dim], the same on every rung.
+        step: steps of rung 1 taken before; finer rungs start at the same time.
+        coordinate: the parameter to look at in a large state.
+    """
+    time_steps, rows = [], []
+    for halving in range(_FINEST + 1):
+        scale = 0.5**halving
+        rung = equation.at(scale)
+        law = local_law(rung.chain, at, equation.nodes, coordinate)
+        residual, floor = _residuals(rung, jnp.asarray(step / scale, dtype=float), at, law)
+        time_steps.append(float(rung.time_step))
+        rows.append((np.asarray(residual), np.asarray(floor)))
+        if halving >= 3 and _settled(rows):
+            break
+    names = [equation.chain.names(at.shape[1])[i] for i in law.index]
+    orders = _exponents(rows)
+    monomials = [
+        Monomial(_name(index, names), [float(row[column]) for row, _ in rows], _known(orders[:, column]))
+        for column, index in enumerate(_indices(len(law.index)))
+    ]
+    last = [_last(m.local_orders) for m in monomials]
+    known = [order for order in last if order is not None]
+    return Certificate(equation.weak_order, time_steps, monomials, min(known) - 1 if known else None)
+
+
+@eqx.filter_jit
+def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalLaw):
+    """Residuals of all distinct monomials of the coordinates of the law, and their rounding errors."""
+    chain, index = equation.chain, np.asarray(law.index)
+    flat = z.reshape(-1)
+    whole_drift = equation.step_drift(number, flat)
+    whole_covariance = equation.step_covariance(number, flat)
+
+    def drift(step, point):
+        return equation.step_drift(step, point)[index]
+
+    def covariance(step, point):
+        return equation.step_covariance(step, point)[np.ix_(index, index)]
+
+    b, a = whole_drift[index], whole_covariance[np.ix_(index, index)]
+    rows = whole_covariance[index]
+    drift_along = jax.vmap(lambda row: jax.jvp(lambda y: drift(number, y), (flat,), (row,))[1])(rows)
+    covariance_along = jax.vmap(lambda row: jax.jvp(lambda y: covariance(number, y), (flat,), (row,))[1])(
+        rows
+    )
+    first = b + 0.5 * generator(drift, number, flat, whole_drift, whole_covariance)
+    second = a + jnp.outer(b, b) + 0.5 * (drift_along + drift_along.T)
+    second = second + 0.5 * generator(covariance, number, flat, whole_drift, whole_covariance)
+    third = symmetric_sum(jnp.einsum("i,jk->ijk", b, a) + 0.5 * covariance_along)
+    fourth = pairings(a)
+    step = law.increments(chain, number, z)
+    weights, rounding = jnp.abs(law.weights), jnp.broadcast_to(_ROUNDING * jnp.abs(flat[index]), step.shape)
+    residuals, floors = [], []
+    for tensor, letters in ((first, "i"), (second, "ij"), (third, "ijk"), (fourth, "ijkl")):
+        spec = "q," + ",".join(f"q{letter}" for letter in letters) + "->" + letters
+
+        def moment(steps, weights=weights, spec=spec, degree=len(letters)):
+            return jnp.einsum(spec, weights, *[steps] * degree)
+
+        size, slope = jax.jvp(moment, (jnp.abs(step),), (rounding,))
+        chosen = tuple(np.asarray(_degree(len(index), len(letters))).T)
+        residuals.append((moment(step, law.weights) - tensor)[chosen])
+        floors.append((_FLOOR * size + slope)[chosen])
+    return jnp.concatenate(residuals), jnp.concatenate(floors)
+
+
+def _degree(count: int, degree: int) -> list[tuple[int, ...]]:
+    return list(combinations_with_replacement(range(count), degree))
+
+
+def _indices(count: int) -> list[tuple[int, ...]]:
+    return [index for degree in (1, 2, 3, 4) for index in _degree(count, degree)]
+
+
+def _name(index: tuple[int, ...], names: list[str]) -> str:
+    powers = Counter(index)
+    return " ".join(names[i] if n == 1 else f"{names[i]}^{n}" for i, n in sorted(powers.items()))
+
+
+def _exponents(rows: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """log2 of the ratio of neighbouring residuals; nan across a sign change or where one is rounding error."""
+    table = np.asarray([np.where(np.abs(residual) > floor, residual, np.nan) for residual, floor in rows])
+    with np.errstate(invalid="ignore"):
+        ratio = table[:-1] / table[1:]
+        return np.log2(np.where(ratio > 0, ratio, np.nan))
+
+
+def _known(column: np.ndarray) -> list[float | None]:
+    return [float(order) if np.isfinite(order) else None for order in column]
+
+
+def _last(orders: list[float | None]) -> float | None:
+    known = [order for order in orders if order is not None]
+    return known[-1] if known else None
+
+
+def _settled(rows: list[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Whether every exponent has stopped moving on the last three rungs, or its residual is rounding error."""
+    before, after = _exponents(rows[-3:])
+    residual, floor = rows[-1]
+    return bool(np.all((np.abs(residual) <= floor) | (np.abs(after - before) < _SETTLED)))

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import erf, erfc
+from jaxtyping import Array, Float
+
+from driftax._errors import DriftaxError
+from driftax._types import Key, Scalar, Vector
+from driftax.noise._base import AbstractGradientNoise, SignMoments
+from driftax.noise.rule import CoordinateRule, gauss_hermite
+from driftax.objective import AbstractObjective
+from driftax.regime import Regime
+
+_JOINT_LIMIT = 200_000  # joint nodes; beyond this a tensor grid no longer fits a cache-sized study
+_TINY = 1e-60
+
+
+class GaussianNoise(AbstractGradientNoise):
+    r"""Gaussian gradient noise `N(0, covariance)`.
+
+    Args:
+        covariance: of one stochastic gradient, at rung 1: a number (isotropic), a vector [dim] (independent
+            coordinates), a matrix [dim, dim], or a function of the params that returns a vector or a matrix.
+        independent: for a function only: whether it returns variances [dim] (the default) or a matrix.
+
+    Raises:
+        DriftaxError: if the covariance is not finite, symmetric and positive semidefinite.
+
+    Example:
+        >>> GaussianNoise(0.25).independent
+        True
+    """
+
+    _covariance: Float[Array, "..."] | Callable
+    _roots: Float[Array, "channel dim dim"] | None
+    scale: Scalar
+    _matrix: bool = eqx.field(static=True)
+
+    def __init__(self, covariance, independent: bool = True):
+        self.scale = 1.0
+        self._roots = None
+        if callable(covariance):
+            self._covariance = covariance
+            self._matrix = not independent
+            return
+        covariance = np.asarray(covariance, dtype=float)
+        _check_covariance(covariance)
+        self._covariance = jnp.asarray(covariance)
+        self._matrix = covariance.ndim == 2
+        if self._matrix:
+            deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+            safe = np.where(deviation > 0, deviation, 1.0)
+            correlation = covariance / np.outer(safe, safe) + np.diag(deviation == 0).astype(float)
+            self._roots = jnp.asarray(np.stack([_root(correlation), _root(correlation**2)]))
+
+    @property
+    def independent(self) -> bool:
+        return not self._matrix
+
+    @property
+    def gaussian(self) -> bool:
+        return True
+
+    @property
+    def constant(self) -> bool:
+        return not callable(self._covariance)
+
+    @property
+    def roots(self) -> Float[Array, "channel dim dim"] | None:
+        """Square roots of the correlation and of its elementwise square, where they are constant."""
+        return self._roots
+
+    def at(self, scale: Scalar, regime: Regime) -> GaussianNoise:
+        if regime is Regime.BALLISTIC:
+            return self
+        return eqx.tree_at(lambda law: law.scale, self, self.scale / scale)
+
+    def check(self, objective: AbstractObjective, params: Vector) -> None:
+        value = np.asarray(self._at(params))
+        _check_covariance(value)
+        if value.shape != params.shape * value.ndim or (value.ndim == 2) != self._matrix:
+            raise DriftaxError(
+                "a Gaussian gradient law",
+                f"a covariance of shape {list(value.shape)} for {params.shape[0]} params",
+                f"a number, {params.shape[0]} variances, or a {params.shape[0]} x {params.shape[0]} matrix",
+            )
+
+    def _at(self, params: Vector) -> Array:
+        value = self._covariance(params) if callable(self._covariance) else self._covariance
+        value = value * self.scale
+        return jnp.broadcast_to(value, params.shape) if value.ndim == 0 else value
+
+    def _variance(self, params: Vector) -> Vector:
+        value = self._at(params)
+        return jnp.diagonal(value) if self._matrix else value
+
+    def _deviation(self, params: Vector) -> Vector:
+        variance = self._variance(params)
+        # A variance that is 0 at all params has a derivative of 0, not 0/0.
+        return jnp.sqrt(variance + _TINY if callable(self._covariance) else variance)
+
+    def covariance(self, objective: AbstractObjective, params: Vector) -> Array:
+        return self._at(params)
+
+    def noise(self, params: Vector, normals: Vector) -> Vector:
+        """The gradient noise driven by independent standard normals, one per coordinate."""
+        if self._roots is not None:
+            return self._deviation(params) * (self._roots[0] @ normals)
+        if self._matrix:
+            values, vectors = jnp.linalg.eigh(self._at(params))  # the matrix may be singular
+            return vectors @ (jnp.sqrt(jnp.maximum(values, 0.0)) * normals)
+        return self._deviation(params) * normals
+
+    def sample(self, key: Key, objective: AbstractObjective, params: Vector) -> Vector:
+        return objective.gradient(params) + self.noise(params, jax.random.normal(key, params.shape))
+
+    def rule(self, objective: AbstractObjective, params: Vector, nodes: int) -> CoordinateRule:
+        standard, weights, polynomials = (jnp.asarray(a, params.dtype) for a in gauss_hermite(nodes))
+        dim = params.shape[0]
+        return CoordinateRule(
+            standard[:, None] * self._deviation(params)[None, :],
+            jnp.broadcast_to(weights[:, None], (nodes, dim)),
+            jnp.broadcast_to(polynomials[:, :, None], (nodes - 1, nodes, dim)),
+        )
+
+    def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> Array | None:
+        if not self._matrix:
+            return None
+        matrix = self._at(params)
+        deviation = self._deviation(params)
+        correlation = matrix / jnp.where(deviation > 0, deviation, 1.0)[:, None]
+        correlation = correlation / jnp.where(deviation > 0, deviation, 1.0)[None, :]
+        powers = jnp.stack([correlation**n for n in range(1, nodes)])
+        return jnp.eye(nodes - 1)[:, :, None, None] * powers[:, None, :, :]
+
+    def joint(self, objective: AbstractObjective, params: Vector, nodes: int):
+        dim = params.shape[0]
+        if nodes**dim > _JOINT_LIMIT:
+            return None
+        standard, weights, _ = gauss_hermite(nodes)
+        grid = np.stack(np.meshgrid(*[standard] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
+        product = np.prod(np.stack(np.meshgrid(*[weights] * dim, indexing="ij")), axis=0).reshape(-1)
+        return jax.vmap(lambda normals: self.noise(params, normals))(jnp.asarray(grid)), jnp.asarray(product)
+
+    def sign_moments(self, objective: AbstractObjective, params: Vector, shift: Vector) -> SignMoments:
+        r"""Source: compagnoni2025, Corollary 3.3 (diagonal); off-diagonal terms re-derived:
+        `Cov(sign, sign) = (2/pi) int_0^{arcsin rho} exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt`.
+        """
+        deviation = jnp.maximum(self._deviation(params), 1e-30)  # no noise: the sign is certain
+        a = (objective.gradient(params) + shift) / deviation
+        mean = erf(a / jnp.sqrt(2.0))
+        linear = jnp.sqrt(2 / jnp.pi) * jnp.exp(-0.5 * a**2)
+        variance = erfc(a / jnp.sqrt(2.0)) * (1 + mean)  # 1 - erf^2 without cancellation
+        if not self._matrix:
+            return SignMoments(mean, linear, variance)
+        correlation = self._at(params) / (deviation[:, None] * deviation[None, :])
+        off_diagonal = 1 - jnp.eye(len(a))
+        correlation = jnp.clip(correlation, -1.0, 1.0) * off_diagonal
+        covariance = sign_covariance(a[:, None], a[None, :], correlation)
+        return SignMoments(mean, linear, covariance * off_diagonal + jnp.diag(variance))
+
+
+def sign_covariance(
+    a: Float[Array, "#i #j"], b: Float[Array, "#i #j"], correlation: Float[Array, "i j"]
+) -> Float[Array, "i j"]:
+    """Covariance of sign(a + y) and sign(b + z) for standard normals y, z of the given correlation.
+
+    To 1e-14 for correlations up to 0.999 in size, to 1e-5 up to 1.
+    """
+    points, weights = np.polynomial.legendre.leggauss(48)
+    # The square root of the distance to the limit, where the integrand turns sharp for correlations near 1.
+    root = 0.5 * (points + 1)
+    sign, limit = jnp.where(correlation < 0, -1.0, 1.0), jnp.arcsin(correlation)
+    angle = jnp.asarray(1 - root**2)[:, None, None] * limit[None]
+    apart, product = 0.5 * (a - sign * b) ** 2, sign * (a * b)
+    exponent = apart[None] / jnp.cos(angle) ** 2 + product[None] / (1 + sign[None] * jnp.sin(angle))
+    total = jnp.einsum("q,qij->ij", jnp.asarray(weights * root), jnp.exp(-exponent))
+    return (2 / jnp.pi) * limit * total
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a positive semidefinite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def _check_covariance(covariance: np.ndarray) -> None:
+    asked = "a Gaussian gradient law"
+    if not np.all(np.isfinite(covariance)):
+        raise DriftaxError(asked, "a covariance that is not finite", "finite numbers in every entry")
+    if covariance.ndim > 2 or (covariance.ndim == 2 and covariance.shape[0] != covariance.shape[1]):
+        raise DriftaxError(
+            asked,
+            f"a covariance of shape {list(covariance.shape)}",
+            "a number, a vector of variances or a square matrix",
+        )
+    if covariance.ndim < 2:
+        if np.any(covariance < 0):
+            raise DriftaxError(asked, f"a variance of {covariance.min():g}", "variances of 0 or more")
+        return
+    asymmetry = float(np.max(np.abs(covariance - covariance.T)))
+    size = max(float(np.max(np.abs(covariance))), 1e-300)
+    if asymmetry > 1e-9 * size:
+        raise DriftaxError(
+            asked,
+            f"a covariance that is not symmetric: it differs from its transpose by {asymmetry:g}",
+            f"the symmetric part: covariance = {(0.5 * (covariance + covariance.T)).tolist()}",
+        )
+    smallest = float(np.linalg.eigvalsh(covariance).min())
+    if smallest < -1e-10 * size:
+        raise DriftaxError(
+            asked,
+            f"a covariance that is not positive semidefinite: its smallest eigenvalue is {smallest:g}",
+            "a covariance A A^T of some matrix A: every variance at least 0, every correlation within [-1, 1]",
+        )

@@ -1,0 +1,6 @@
+"""What is minimised: a loss and its gradient on a flat vector of params."""
+
+from driftax.objective._base import AbstractObjective as AbstractObjective
+from driftax.objective.finite_sum import FiniteSum as FiniteSum
+from driftax.objective.quadratic import Quadratic as Quadratic
+from driftax.objective.rosenbrock import Rosenbrock as Rosenbrock

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from driftax._types import Scalar, Slots, Vector
+from driftax.optimizer._base import (
+    AbstractOptimizer,
+    DecayForm,
+    Denominator,
+    bias_correction,
+    check_hyperparameters,
+    latex_numbers,
+)
+from driftax.optimizer.sgd import decay_latex, decay_role
+from driftax.regime import Role
+
+
+class RMSpropState(NamedTuple):
+    params: Vector
+    nu: Vector
+
+
+class RMSprop(AbstractOptimizer):
+    """RMSprop(W): `v' = decay v + (1 - decay) g^2`, `x' = x - lr g/(sqrt(v*) + eps) - lr weight_decay x`.
+
+    v* is v' (`Denominator.UPDATED`, PyTorch and optax) or v (`PREVIOUS`, the papers); with
+    `bias_correction` it is divided by 1 - decay**(steps it has seen).
+
+    Source: callisti2025, RMSprop; compagnoni2025, RMSpropW.
+
+    Args:
+        learning_rate: above 0.
+        decay: of the second moment, in [0, 1).
+        eps: added to the square root, 0 or more.
+        weight_decay: PyTorch's convention, 0 or more.
+        weight_decay_form: beside the step, or inside the gradient.
+        denominator: which second moment divides.
+        bias_correction: whether v* is corrected for its start at 0.
+
+    Raises:
+        DriftaxError: if a number is out of its range.
+    """
+
+    learning_rate: Scalar
+    decay: Scalar = 0.99
+    eps: Scalar = 1e-8
+    weight_decay: Scalar = 0.0
+    weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
+    denominator: Denominator = eqx.field(default=Denominator.UPDATED, static=True)
+    bias_correction: bool = eqx.field(default=False, static=True)
+
+    normalised: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
+
+    def __check_init__(self):
+        check_hyperparameters(
+            "RMSprop",
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
+
+    @property
+    def slots(self) -> dict[str, int]:
+        return {"params": 0, "nu": 2}
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        return {
+            "learning_rate": Role.LEARNING_RATE,
+            "decay": Role.DECAY,
+            "eps": Role.EPS,
+            "weight_decay": decay_role(self.weight_decay_form),
+        }
+
+    def init(self, params: Vector) -> RMSpropState:
+        return RMSpropState(params, jnp.zeros_like(params))
+
+    def clock(self, step: Scalar) -> Scalar:
+        if not self.bias_correction:
+            return 1.0
+        seen = step + 1 if self.denominator is Denominator.UPDATED else step
+        return bias_correction(self.decay, seen)
+
+    def advance(self, clock: Scalar, state: RMSpropState, gradient: Vector) -> RMSpropState:
+        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
+        if not decoupled:
+            gradient = gradient + self.weight_decay * state.params
+        nu = state.nu + (1 - self.decay) * (gradient**2 - state.nu)
+        divisor = nu if self.denominator is Denominator.UPDATED else state.nu
+        step = gradient / (jnp.sqrt(divisor / clock) + self.eps)
+        if decoupled:
+            step = step + self.weight_decay * state.params
+        return RMSpropState(state.params - self.learning_rate * step, nu)
+
+    def latex(self) -> list[str]:
+        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
+        gradient = r"\hat{g}_k" if inside else "g_k"
+        index = "k+1" if self.denominator is Denominator.UPDATED else "k"
+        nu = rf"\nu_{{{index}}}" + ("/c_k" if self.bias_correction else "")
+        lines = [
+            rf"\nu_{{k+1}} = \beta\,\nu_k + (1-\beta)\,{gradient}^2",
+            rf"x_{{k+1}} = x_k - \eta\,\frac{{{gradient}}}{{\sqrt{{{nu}}} + \epsilon}}{beside}",
+        ]
+        if inside:
+            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
+        if self.bias_correction:
+            lines.append(rf"c_k = 1 - \beta^{{{index}}}")
+        return [*lines, latex_numbers(self)]
+
+    def unpack(self, slots: Slots) -> RMSpropState:
+        return RMSpropState(*slots)
