@@ -1,0 +1,187 @@
+"""The verdict on a claimed weak order, from weak errors along a ladder.
+
+The order is judged by the local order of the two finest rungs, the exponent between them: a slope over the
+whole ladder misleads, since local orders converge to the true one from afar.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import NamedTuple
+
+from driftax.statistics.intervals import normal_quantile, ratio_magnitude
+
+BIAS_SHARE = 0.1  # of the finest error: what the integrator's own bias may be
+
+
+class Answer(enum.Enum):
+    """What an order test says of a claim."""
+
+    CONSISTENT = "consistent"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+
+
+class RungError(NamedTuple):
+    """The weak error `E f(equation) - E f(optimizer)` on one rung.
+
+    `bias` bounds what the integration of the equation adds to it (None: not measured).
+    """
+
+    ladder: float
+    weak_error: float
+    standard_error: float
+    bias: float | None
+    bias_noise: float  # the part of `bias` that is its own standard error
+    members: int
+    failed: int
+
+
+class Verdict(NamedTuple):
+    """An answer with the numbers that decided it."""
+
+    answer: Answer
+    order: float | None
+    ci95: tuple[float, float] | None
+    interval: tuple[float, float] | None  # at the test's false alarm
+    faster: bool
+    reason: str
+    more_members_help: bool
+
+
+class OrderTest(NamedTuple):
+    """Weak errors of one model for one observable, coarse rung first, and the order it claims."""
+
+    model: str
+    observable: str
+    claimed: int
+    rungs: tuple[RungError, ...]
+
+    @property
+    def local_orders(self) -> list[float | None]:
+        """The exponent between neighbouring rungs; None across a sign change."""
+        return [_exponent(coarse, fine) for coarse, fine in zip(self.rungs[:-1], self.rungs[1:], strict=True)]
+
+    def interval(self, false_alarm: float) -> tuple[float, float]:
+        """Confidence interval of the local order of the two finest rungs."""
+        coarse, fine = self.rungs[-2:]
+        low, high = ratio_magnitude(
+            coarse.weak_error,
+            coarse.standard_error,
+            fine.weak_error,
+            fine.standard_error,
+            normal_quantile(false_alarm),
+        )
+        step = math.log(coarse.ladder / fine.ladder)
+        return (
+            -math.inf if low == 0 else math.log(low) / step,
+            math.inf if math.isinf(high) else math.log(high) / step,
+        )
+
+    def verdict(self, false_alarm: float = 1e-3) -> Verdict:
+        """Consistent, refuted or inconclusive, at a stated probability of a false alarm."""
+        if len(self.rungs) < 2:
+            return Verdict(Answer.INCONCLUSIVE, None, None, None, False, "one rung has no local order", False)
+        orders = self.local_orders
+        order, interval = orders[-1], self.interval(false_alarm)
+        threshold = self.claimed - 0.5
+
+        def say(answer: Answer, reason: str, more: bool = False) -> Verdict:
+            faster = answer is Answer.CONSISTENT and interval[0] > self.claimed + 0.5
+            return Verdict(answer, order, self.interval(0.05), interval, faster, reason, more)
+
+        if len(self.rungs) < 3:
+            return say(Answer.INCONCLUSIVE, "fewer than three rungs: add a finer one to the ladder")
+        if self._changes_sign(false_alarm):
+            return say(
+                Answer.INCONCLUSIVE,
+                "the error changes sign between the two finest rungs: add a finer rung to the ladder",
+            )
+        if interval[1] < threshold:
+            if orders[-2] is None:
+                return say(
+                    Answer.INCONCLUSIVE,
+                    "the error changes sign within the ladder, so its local orders have not settled: add a finer "
+                    "rung to the ladder",
+                )
+            if self._rising(orders):
+                return say(
+                    Answer.INCONCLUSIVE,
+                    f"the local order {interval[1]:.2f} or less is below {threshold:g} but still rising: "
+                    "add a finer rung to the ladder",
+                )
+            return say(
+                Answer.REFUTED,
+                f"the local order is at most {interval[1]:.2f}, below {threshold:g}, and not rising",
+            )
+        if interval[0] <= threshold:
+            return say(
+                Answer.INCONCLUSIVE,
+                f"noise: the local order lies between {_end(interval[0])} and {_end(interval[1])}; "
+                f"about {self.members_needed(false_alarm):,} members on the two finest rungs would decide it",
+                True,
+            )
+        finest = self.rungs[-1]
+        if lost := sum(rung.failed for rung in self.rungs[-2:]):
+            return say(
+                Answer.INCONCLUSIVE,
+                f"{lost} members left the domain on the two finest rungs, so their means are of the others: "
+                'start later (handover), or coordinates = "log"',
+            )
+        if finest.bias is not None and finest.bias > BIAS_SHARE * abs(finest.weak_error):
+            return say(
+                Answer.INCONCLUSIVE,
+                f"bias: the integration of the equation may add {finest.bias:.1e} to an error of "
+                f"{finest.weak_error:.1e}; raise `substeps`",
+                finest.bias_noise > 0.5 * finest.bias,
+            )
+        return say(Answer.CONSISTENT, f"the local order is at least {interval[0]:.2f}, above {threshold:g}")
+
+    def _changes_sign(self, false_alarm: float) -> bool:
+        """Whether both finest errors are distinguishable from 0 and have opposite signs."""
+        coarse, fine = self.rungs[-2:]
+        quantile = normal_quantile(false_alarm)
+        return coarse.weak_error * fine.weak_error < 0 and all(
+            abs(rung.weak_error) > quantile * rung.standard_error for rung in (coarse, fine)
+        )
+
+    def _rising(self, orders: list[float | None]) -> bool:
+        """Whether the local orders rise towards the claimed one, beyond their noise.
+
+        They approach their limit with an error that halves from rung to rung, so the limit is one more rise
+        ahead of the finest: rising towards a lower order is no excuse.
+        """
+        finest, before = orders[-1], orders[-2]
+        if finest is None or before is None:
+            return False
+        rise = finest - before
+        return rise > _noise_of(self.rungs[-3:]) and finest + rise > self.claimed - 0.5
+
+    def members_needed(self, false_alarm: float) -> int:
+        """Members at which the interval would clear the threshold, if the errors are what they seem."""
+        coarse, fine = self.rungs[-2:]
+        centre = _exponent(coarse, fine)
+        distance = abs((self.claimed if centre is None else centre) - (self.claimed - 0.5))
+        noise = _noise_of((coarse, fine))
+        growth = (normal_quantile(false_alarm) * noise / max(distance, 0.05)) ** 2
+        return 2 ** math.ceil(math.log2(max(fine.members, 1) * min(max(growth, 2.0), 1e6)))
+
+
+def _exponent(coarse: RungError, fine: RungError) -> float | None:
+    if coarse.weak_error * fine.weak_error <= 0:
+        return None
+    return math.log(coarse.weak_error / fine.weak_error) / math.log(coarse.ladder / fine.ladder)
+
+
+def _noise_of(rungs: tuple[RungError, ...]) -> float:
+    """Standard error of a local order (of their difference for three rungs), by the delta method."""
+    relative = [r.standard_error / abs(r.weak_error) if r.weak_error else math.inf for r in rungs]
+    step = math.log(rungs[-2].ladder / rungs[-1].ladder)
+    if len(relative) == 3:
+        relative[1] *= 2  # the middle rung enters both local orders
+    return math.sqrt(sum(r * r for r in relative)) / step
+
+
+def _end(value: float) -> str:
+    return "no bound" if math.isinf(value) else f"{value:.2f}"

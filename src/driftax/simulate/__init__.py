@@ -1,0 +1,1 @@
+"""The laboratory: optimizer and equations as coupled ensembles."""

@@ -1,0 +1,144 @@
+"""The randomness of one optimizer step, shared by the optimizer and by the equations beside it.
+
+The optimizer and an equation must agree in law, not path by path; sharing the noise makes their difference
+far less random than either. Two kinds of driver serve all gradient laws:
+
+* Gaussian laws: standard normals per half substep. The optimizer is driven by their sum, so its gradient
+  noise is the equation's own Brownian increment.
+* Minibatch laws: increments of the optimizer at the equation's own state, from the optimizer's batch and from
+  fresh batches. They are centred with the mean over *fresh* batches, never with the compiler's own mean:
+  centred with that, an error of the drift would cancel and a wrong equation look perfect.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from scipy.linalg import hadamard
+
+from driftax._errors import DriftaxError
+from driftax._types import Key, Scalar, Slots, Vector
+from driftax.chain import Chain
+from driftax.equation import ModifiedEquation
+from driftax.equation.factor import channel_count, step_noise
+from driftax.noise import GaussianNoise, MinibatchNoise
+
+
+class AbstractDriver(eqx.Module):
+    """Draws for the members of one leaf; members stand on the last axis of every draw."""
+
+    halves: eqx.AbstractVar[int]  # half substeps per optimizer step, a power of two
+
+    @abc.abstractmethod
+    def draw(self, key: Key, dim: int, members: int, dtype: Any) -> Any:
+        """What drives one optimizer step."""
+
+    @abc.abstractmethod
+    def gradient(self, chain: Chain, params: Vector, draw: Any) -> Vector:
+        """The optimizer's stochastic gradient for one member."""
+
+    @abc.abstractmethod
+    def half_drivers(self, draw: Any) -> Float[Array, "half ..."]:
+        """One driver of unit variance per half substep, for one member; sums of them drive coarser steps."""
+
+    @abc.abstractmethod
+    def noise(self, equation: ModifiedEquation, number: Scalar, z: Slots, draw: Any, driver: Any) -> Slots:
+        """The noise of one whole step of the equation for one member."""
+
+
+class NormalDriver(AbstractDriver):
+    """Standard normals [half, channel, dim]; channel 0 is the gradient noise itself."""
+
+    halves: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+
+    def draw(self, key, dim, members, dtype):
+        return jax.random.normal(key, (self.halves, self.channels, dim, members), dtype)
+
+    def normals(self, draw: Float[Array, "half channel dim"]) -> Vector:
+        """The standard normals of the optimizer's gradient noise."""
+        return jnp.sum(draw[:, 0], axis=0) / math.sqrt(self.halves)
+
+    def gradient(self, chain, params, draw):
+        return chain.objective.gradient(params) + chain.noise.noise(params, self.normals(draw))
+
+    def half_drivers(self, draw):
+        return draw
+
+    def noise(self, equation, number, z, draw, driver):
+        return step_noise(equation, number, z, driver)
+
+
+class BatchDriver(AbstractDriver):
+    """Batches [half, 1 + fresh, batch]: batch (0, 0) is the optimizer's own.
+
+    The noise of half substep j is `sum_i H_ji zeta_i / sqrt(halves)` with a Hadamard matrix H and independent
+    `zeta_i = (D(own_i) - mean_fresh D) sqrt(fresh / (fresh + 1))`: the halves are uncorrelated, each has the
+    covariance of a step, and together they are zeta_0, which holds the optimizer's own batch.
+    """
+
+    halves: int = eqx.field(static=True)
+    fresh: int = eqx.field(static=True)
+    batch_size: int = eqx.field(static=True)
+    size: int = eqx.field(static=True)
+    replacement: bool = eqx.field(static=True)
+
+    def draw(self, key, dim, members, dtype):
+        shape = (self.halves, 1 + self.fresh, self.batch_size)
+        if self.replacement:
+            return jax.random.randint(key, (*shape, members), 0, self.size)
+        keys = jax.random.split(key, (members, shape[0], shape[1]))
+        law = MinibatchNoise(self.batch_size, replacement=False)
+        drawn = jax.vmap(jax.vmap(jax.vmap(lambda k: law.draw(k, self.size, self.batch_size))))(keys)
+        return jnp.moveaxis(drawn, 0, -1)
+
+    def gradient(self, chain, params, draw):
+        return chain.objective.batch_gradient(params, draw[0, 0])
+
+    def half_drivers(self, draw):
+        return jnp.asarray(hadamard(self.halves) / np.sqrt(self.halves))
+
+    def noise(self, equation, number, z, draw: Int[Array, "half batches batch"], driver):
+        if not equation.stochastic:
+            return jnp.zeros_like(z)
+        chain = equation.chain
+        gradients = chain.objective.example_gradients(chain.params(z))
+
+        def increment(index):
+            return chain.increment(number, z, jnp.mean(gradients[index], axis=0))
+
+        steps = jax.vmap(jax.vmap(increment))(draw)
+        scale = math.sqrt(self.fresh / (self.fresh + 1))
+        zeta = scale * (steps[:, 0] - jnp.mean(steps[:, 1:], axis=1))
+        return jnp.einsum("i,isd->sd", driver.astype(z.dtype), zeta)
+
+
+def driver_for(
+    chain: Chain, equations: tuple[ModifiedEquation, ...], halves: int, fresh: int
+) -> AbstractDriver:
+    """The driver that fits a chain's gradient law.
+
+    Args:
+        chain: at the rung to be run (the batch size of a minibatch law is a shape).
+        equations: those that run beside it.
+        halves: half substeps per optimizer step.
+        fresh: fresh batches that centre the noise of a minibatch law.
+    """
+    if isinstance(chain.noise, GaussianNoise):
+        return NormalDriver(halves, max([1, *(channel_count(e) for e in equations)]))
+    finite, law = chain.objective, chain.noise
+    batch_size = float(law.batch_size)
+    if abs(batch_size - round(batch_size)) > 1e-6 or batch_size < 1:
+        raise DriftaxError(
+            "a minibatch law on this rung of the batch-equivalent regime",
+            f"batches of {batch_size:g} examples",
+            "a batch_size that every factor of the ladder keeps whole: 64 for [1.0, 0.5, 0.25]",
+        )
+    return BatchDriver(halves, fresh, round(batch_size), finite.size, law.replacement)

@@ -1,0 +1,125 @@
+"""Numerical schemes for an equation: one substep of length `dt` (in optimizer steps).
+
+Every scheme takes the two halves of a substep's Brownian increment as drivers of unit variance, so that a
+coarse and a fine integration, and the optimizer itself, share one Brownian path.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from driftax._types import Scalar, Slots
+
+Drift = Callable[[Scalar, Slots], Slots]
+Noise = Callable[[Scalar, Slots, Any], Slots]
+
+
+class AbstractScheme(eqx.Module):
+    """A one-step integrator of `dZ = drift dt + noise dW`."""
+
+    weak_order: eqx.AbstractClassVar[int]
+
+    @abc.abstractmethod
+    def step(
+        self, drift: Drift, noise: Noise, number: Scalar, dt: Scalar, z: Slots, first: Any, second: Any
+    ) -> Slots:
+        """The state after `dt`; `first` and `second` drive the halves of the increment."""
+
+
+class EulerMaruyama(AbstractScheme):
+    """`z + drift dt + noise sqrt(dt) xi`: weak order 1.
+
+    Source: kloeden1992, section 14.1.
+    """
+
+    weak_order: ClassVar[int] = 1
+
+    def step(self, drift, noise, number, dt, z, first, second):
+        whole = (first + second) / math.sqrt(2.0)
+        return z + dt * drift(number, z) + jnp.sqrt(dt) * noise(number, z, whole)
+
+
+class Splitting(AbstractScheme):
+    """Half the noise, the drift by the classical Runge-Kutta method, half the noise.
+
+    Weak order 2 for additive noise; for noise of size sqrt(h), as in the ballistic regime, its error is
+    O(dt^4 + h dt^2 + h^2 dt), below that of an order-2 equation already at one substep per step. Takes any
+    driver of mean 0 and unit covariance.
+
+    Source: milstein2004, chapter 3 (schemes for small noise); re-derived.
+    """
+
+    weak_order: ClassVar[int] = 2
+
+    def step(self, drift, noise, number, dt, z, first, second):
+        half = jnp.sqrt(dt / 2)
+        z = z + half * noise(number, z, first)
+        z = runge_kutta(drift, number, dt, z)
+        return z + half * noise(number + dt, z, second)
+
+
+def runge_kutta(drift: Drift, number: Scalar, dt: Scalar, z: Slots) -> Slots:
+    """One step of the classical fourth-order method; stages run in a loop, so that the drift compiles once."""
+
+    def stage(carry, coefficients):
+        slope, total = carry
+        node, weight = coefficients
+        slope = drift(number + node * dt, z + node * dt * slope)
+        return (slope, total + weight * slope), None
+
+    tableau = jnp.asarray([[0.0, 1 / 6], [0.5, 1 / 3], [0.5, 1 / 3], [1.0, 1 / 6]], dtype=z.dtype)
+    (_, total), _ = jax.lax.scan(
+        stage, (jnp.zeros_like(z), jnp.zeros_like(z)), (tableau[:, 0], tableau[:, 1])
+    )
+    return z + dt * total
+
+
+class WeakOrderTwo(AbstractScheme):
+    """Weak order 2 for any Ito equation, with the Levy areas replaced by one extra normal vector.
+
+    With W the increment and V an independent copy, the double integrals `int int dW_i dW_j` are replaced by
+    `1/2 (W_i W_j - dt delta_ij) + 1/sqrt(8) (W_i V_j - V_i W_j)`, which has the same moments to the order
+    needed. Derivatives of the coefficients are differences over the noise itself.
+
+    Source: kloeden1992, section 15.1 (the moment conditions); the area term is re-derived.
+    """
+
+    weak_order: ClassVar[int] = 2
+
+    def step(self, drift, noise, number, dt, z, first, second):
+        root = jnp.sqrt(dt)
+        w, v = root * (first + second) / math.sqrt(2.0), root * (first - second) / math.sqrt(2.0)
+        b = drift(number, z)
+        sw, sv = noise(number, z, w), noise(number, z, v)
+        trapezoid = 0.5 * (b + drift(number + dt, z + dt * b + sw))
+        ahead, behind = z + dt * b + sv, z + dt * b - sv
+        plus, minus = noise(number + dt, ahead, w), noise(number + dt, behind, w)
+        diffusion = 0.5 * sw + 0.25 * (plus + minus)
+
+        def along_w(driver):
+            return 0.5 * (noise(number, z + sw, driver) - noise(number, z - sw, driver))
+
+        symmetric = 0.5 * (along_w(w) - dt * _ito_trace(noise, number, z, w))
+        area = (along_w(v) - 0.5 * (plus - minus)) / math.sqrt(8.0)
+        return z + dt * trapezoid + diffusion + symmetric + area
+
+
+def _ito_trace(noise: Noise, number: Scalar, z: Slots, like) -> Slots:
+    """`sum_j (S'[S e_j]) e_j` over the independent normals e_j."""
+    basis = jnp.eye(like.size, dtype=like.dtype).reshape(-1, *like.shape)
+
+    def one(driver):
+        along = noise(number, z, driver)
+        size = jnp.sqrt(jnp.sum(along**2) + 1e-30)
+        tiny = 1e-4 / size  # a difference quotient: no derivative of a matrix root is needed
+        moved = noise(number, z + tiny * along, driver) - noise(number, z - tiny * along, driver)
+        return moved / (2 * tiny)
+
+    return jnp.sum(jax.vmap(one)(basis), axis=0)

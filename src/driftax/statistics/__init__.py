@@ -1,0 +1,1 @@
+"""What is averaged over an ensemble, and how sure the averages are."""

@@ -1,0 +1,60 @@
+"""Means and co-moments of an ensemble, merged leaf by leaf in a fixed order (Chan's formula)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Moments(NamedTuple):
+    """Count, mean [..., column] and centred co-moments [..., column, column] of columns over members."""
+
+    count: np.ndarray
+    mean: np.ndarray
+    comoment: np.ndarray
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """The sample covariance of the columns over members."""
+        return self.comoment / np.maximum(self.count - 1, 1)[..., None, None]
+
+
+def merge(left: Moments | None, right: Moments) -> Moments:
+    """The moments of two sets of members together."""
+    if left is None:
+        return right
+    total = left.count + right.count
+    safe = np.maximum(total, 1)
+    shift = right.mean - left.mean
+    share = (right.count / safe)[..., None]
+    mean = left.mean + shift * share
+    weight = (left.count * right.count / safe)[..., None, None]
+    comoment = left.comoment + right.comoment + weight * shift[..., :, None] * shift[..., None, :]
+    return Moments(total, mean, comoment)
+
+
+def controlled(
+    moments: Moments, target: int | np.integer, controls: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of a column, improved by columns whose exact mean is 0, and its standard error.
+
+    The coefficients are the regression of the target on the controls over all members.
+
+    Args:
+        moments: of all columns; any leading axes.
+        target: the column wanted.
+        controls: columns of exact mean 0; may be empty.
+
+    Returns:
+        Mean and standard error, over the leading axes.
+    """
+    covariance = moments.covariance
+    mean, variance = moments.mean[..., target], covariance[..., target, target]
+    if len(controls):
+        gram = covariance[..., controls[:, None], controls[None, :]]
+        cross = covariance[..., controls, target]
+        coefficients = np.einsum("...ij,...j->...i", np.linalg.pinv(gram, rcond=1e-10, hermitian=True), cross)
+        mean = mean - np.sum(coefficients * moments.mean[..., controls], axis=-1)
+        variance = variance - np.sum(coefficients * cross, axis=-1)
+    return mean, np.sqrt(np.maximum(variance, 0.0) / np.maximum(moments.count, 1))
