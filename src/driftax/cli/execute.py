@@ -1,0 +1,100 @@
+"""What `simulate` and `verify` have in common: read, run or reuse, write, tell."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from driftax.cli.environment import prepare
+from driftax.cli.options import Ensemble, Output
+from driftax.cli.show import Table, progress, say, show_json, show_tables
+from driftax.cli.store import directory_for, request, stored, write
+
+Runner = Callable[..., dict[str, Any]]
+
+
+def execute(
+    verb: str,
+    study: Path,
+    ensemble: Ensemble,
+    output: Output,
+    tables: Callable[[dict[str, Any]], list[Table]],
+    *,
+    report: bool,
+    **flags: Any,
+) -> dict[str, Any]:
+    """Runs a verb on a study file, unless its directory has the results of this very request.
+
+    Args:
+        verb: `simulate` or `verify`.
+        study: the file.
+        ensemble: how much to run, and where the results go.
+        output: how to answer.
+        tables: the results as tables.
+        report: whether a page is written beside the results.
+        flags: what else the verb takes; passed on to the run.
+
+    Returns:
+        The results: the JSON of the verb.
+    """
+    prepare()
+    from driftax.study.spec import load_study
+
+    read = load_study(study)
+    compare = read.comparison(verb)
+    if report:
+        from driftax.cli.page import need_report
+
+        need_report(f"`driftax {verb} --report`")
+    directory = directory_for(verb, read.name, ensemble.out)
+    numbers = {"seed": ensemble.seed, "members": ensemble.members, "budget_seconds": ensemble.budget, **flags}
+    wanted = request(study, verb=verb, **numbers)
+    grows = ensemble.members is None and compare.members is None
+    results = None if ensemble.fresh else stored(directory, wanted, grows)
+    reused = results is not None
+    if results is None:
+        from driftax.study import run
+
+        runner: Runner = getattr(run, f"run_{verb}")
+        with progress(output) as tell:
+            results = runner(read, progress=tell, **numbers)
+        results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
+        write(directory, results, wanted)
+    if output.json:
+        show_json(results)
+    else:
+        show_tables(tables(results), output)
+        say(_origin(results), output)
+    again = " (of an earlier run; --fresh runs again)" if reused else ""
+    say(f"results: {directory / 'results.json'}{again}", output)
+    if report:
+        from driftax.cli.page import write_page
+
+        say(f"report: {write_page(directory, read.name, results)}", output)
+    return results
+
+
+def _command(verb: str, study: Path, ensemble: Ensemble, flags: dict[str, Any]) -> str:
+    """The command line that gives these results again."""
+    words = ["driftax", verb, str(study)]
+    for name, value in {"seed": ensemble.seed, "members": ensemble.members, **flags}.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is not None and value is not False:
+            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    if ensemble.budget is not None:
+        words += ["--budget", f"{ensemble.budget:g}s"]
+    return shlex.join(words)
+
+
+def _origin(results: dict[str, Any]) -> str:
+    """One line on where the numbers come from."""
+    provenance = results.get("provenance", {})
+    parts = [f"seed {provenance.get('seed')}"]
+    parts += [f"{name} {provenance[name]}" for name in ("driftax", "jax", "precision") if name in provenance]
+    if "seconds" in results:
+        parts.append(f"{results['seconds']:.1f} s")
+    return ", ".join(parts)

@@ -1,0 +1,99 @@
+"""`driftax verify`: the weak order along a ladder, with a verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from driftax.cli.execute import execute
+from driftax.cli.options import ENSEMBLE, OUTPUT, AllowObstructed, Alpha, Ensemble, Output, Report, StudyFile
+from driftax.cli.show import Table
+
+CONSISTENT, REFUTED, INCONCLUSIVE = 0, 1, 3
+
+
+def verify(
+    study: StudyFile,
+    /,
+    *,
+    alpha: Alpha = 1e-3,
+    allow_obstructed: AllowObstructed = False,
+    report: Report = False,
+    ensemble: Ensemble = ENSEMBLE,
+    output: Output = OUTPUT,
+) -> int:
+    """Weak order along a ladder: exit 0 consistent, 1 refuted, 3 inconclusive.
+
+    Weak errors on every rung with their standard errors, the local order of the two finest rungs with its
+    95 % interval, and a verdict on the claimed order; results.json goes to --out.
+
+    Args:
+        alpha: Probability with which a true claim is refuted, per row.
+    """
+    results = execute(
+        "verify",
+        study,
+        ensemble,
+        output,
+        tables,
+        report=report,
+        alpha=alpha,
+        allow_obstructed=allow_obstructed,
+    )
+    return exit_code(results)
+
+
+def exit_code(results: dict[str, Any]) -> int:
+    """Refuted if any row is, else inconclusive if any row is, else consistent."""
+    verdicts = {row["verdict"] for row in results["results"]}
+    if "refuted" in verdicts:
+        return REFUTED
+    return INCONCLUSIVE if "inconclusive" in verdicts else CONSISTENT
+
+
+def tables(results: dict[str, Any]) -> list[Table]:
+    """Weak errors along the ladder and the verdicts; each verdict's reason below in words."""
+    from driftax.report.numbers import interval, order, with_error
+
+    rows = results["results"]
+    if not rows:
+        return [Table("Nothing to judge", ["the study names no models"], [])]
+    ladder = [rung["ladder"] for rung in rows[0]["rungs"]]
+    errors = [
+        [
+            _name(row),
+            *(with_error(_number(r["weak_error"]), _number(r["standard_error"])) for r in row["rungs"]),
+        ]
+        for row in rows
+    ]
+    verdicts = [
+        [
+            _name(row),
+            str(row["claimed_order"]),
+            order(row["order"]),
+            interval(tuple(row["ci95"]) if row["ci95"] else None),
+            row["verdict"] + (" (faster)" if row.get("faster") else ""),
+        ]
+        for row in rows
+    ]
+    return [
+        Table("Weak error: E equation - E optimizer", ["", *(f"s = {scale:g}" for scale in ladder)], errors),
+        Table("Weak order", ["", "claimed", "order", "95 %", "verdict"], verdicts, _notes(rows)),
+    ]
+
+
+def _notes(rows: list[dict[str, Any]]) -> list[str]:
+    """Why each verdict fell, and what was not averaged."""
+    notes = [f"{_name(row)}: {row['reason']}" for row in rows if row.get("reason")]
+    for row in rows:
+        failed = sum(rung["failed"] for rung in row["rungs"])
+        if failed:
+            notes.append(f"{_name(row)}: members that left the domain and were not averaged: {failed:,}")
+    return notes
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['model']}, {row['observable']}"
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,190 @@
+"""What the sections of a study must be to each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from driftax._errors import DriftaxError
+from driftax.optimizer import AbstractOptimizer
+from driftax.regime import Regime
+from driftax.study._value import Study
+from driftax.study.messages import refuse_name, shown
+from driftax.study.sections import CompareSection, MinibatchSection, OptaxSection, RegimeSection
+
+MODELS = ("ode", "derived-1", "derived-2")
+_LATER_MODELS = (
+    "derived-2-extended",
+    "li-tai-e-2019-1",
+    "li-tai-e-2019-2",
+    "li-tai-e-2019-stability",
+    "malladi-2022",
+    "compagnoni-2025",
+    "compagnoni-2025-paper",
+    "compagnoni-2025-plain",
+    "callisti-2025-1",
+    "callisti-2025-2",
+    "callisti-2025-extended",
+)
+
+
+def checked(study: Study) -> Study:
+    """The study with its ladder sorted and its defaults filled in, if its sections fit each other.
+
+    Raises:
+        DriftaxError: if they do not; it names the key.
+    """
+    regime = _sorted_ladder(study.regime)
+    compare = study.compare and _normalised(study.compare)
+    study = replace(study, regime=regime, compare=compare)
+    _check_steps(study)
+    objective, own = _named_build("[objective]", lambda: study.objective.build(study.seed))
+    optimizer = _named_build("[optimizer]", lambda: study.optimizer.build(regime.regime))
+    noise = _named_build("[noise]", study.noise.build)
+    _check_start(study, optimizer, objective.dim, own is not None)
+    params = study.start.arrays().get("params", own)
+    _named_build("[noise]", lambda: noise.check(objective, params))
+    _check_denominator(study)
+    if compare is not None:
+        _check_compare(study, compare, optimizer, len(params))
+    return study
+
+
+def _named_build(section: str, build: Callable[[], Any]) -> Any:
+    try:
+        return build()
+    except DriftaxError as error:
+        raise DriftaxError(f"{section}: {error.asked}", error.found, error.instead) from error
+
+
+def _sorted_ladder(regime: RegimeSection) -> RegimeSection:
+    for scale in regime.ladder:
+        if not 0 < scale <= 1:
+            raise DriftaxError(
+                "[regime] ladder", f"the rung {scale:g}", "factors in (0, 1] on the time step of rung 1"
+            )
+    ladder = tuple(sorted(set(regime.ladder), reverse=True))
+    if len(ladder) < len(regime.ladder):
+        raise DriftaxError(
+            "[regime] ladder",
+            f"a rung that stands twice in {list(regime.ladder)}",
+            f"ladder = {list(ladder)}",
+        )
+    return regime.model_copy(update={"ladder": ladder})
+
+
+def _normalised(compare: CompareSection) -> CompareSection:
+    record = tuple(sorted(set(compare.record))) or (compare.steps,)
+    if record[-1] > compare.steps:
+        raise DriftaxError(
+            "[compare] record",
+            f"step {record[-1]} after the end, steps = {compare.steps}",
+            "steps up to the end",
+        )
+    once = {key: tuple(dict.fromkeys(getattr(compare, key))) for key in ("models", "observables")}
+    return compare.model_copy(update={"record": record, **once})
+
+
+def _check_steps(study: Study) -> None:
+    """Every count of steps of rung 1 must be a count of steps on every rung."""
+    counts = [("[start] step", study.start.step), ("[start] handover", study.start.handover or 0)]
+    if study.compare is not None:
+        counts.append(("[compare] steps", study.compare.steps))
+        counts += [("[compare] record", step) for step in study.compare.record]
+    for scale in study.regime.ladder:
+        for place, count in counts:
+            key = place.split()[-1]
+            if not _whole(count / scale):
+                raise DriftaxError(
+                    place,
+                    f"{key} = {count}, which is {count / scale:g} steps of the rung {scale:g}",
+                    f"a ladder with a whole number of steps, {key}/s, on every rung s: [1.0, 0.5, 0.25]",
+                )
+        noise = study.noise
+        if isinstance(noise, MinibatchSection) and study.regime.regime is Regime.BATCH_EQUIVALENT:
+            size = noise.batch_size * scale
+            if not _whole(size) or round(size) < 1:
+                raise DriftaxError(
+                    "[noise] batch_size",
+                    f"batch_size = {noise.batch_size}, which is {size:g} examples on the rung {scale:g}",
+                    "a batch_size that every rung divides: the batch-equivalent regime multiplies it by s",
+                )
+
+
+def _whole(value: float) -> bool:
+    return abs(value - round(value)) <= 1e-9 * max(1.0, abs(value))
+
+
+def _check_start(study: Study, optimizer: AbstractOptimizer, dim: int | None, has_own: bool) -> None:
+    start, slots = study.start, tuple(optimizer.slots)
+    if start.params is None and not has_own:
+        raise DriftaxError("[start] params", "no params", f"params = a list of {dim} numbers")
+    for slot in ("params", "mu", "nu"):
+        value = getattr(start, slot)
+        if value is None:
+            continue
+        if slot not in slots:
+            raise DriftaxError(
+                f"[start] {slot}",
+                f'{slot} for "{study.optimizer.name}", whose state is {", ".join(slots)}',
+                f"no {slot}",
+            )
+        if len(value) != dim:
+            raise DriftaxError(
+                f"[start] {slot}",
+                f"{slot} with {len(value)} entries for an objective of {dim} parameters",
+                f"{slot} = a list of {dim} numbers",
+            )
+    if start.nu is not None and min(start.nu) < 0:
+        raise DriftaxError("[start] nu", f"nu = {shown(start.nu)}", "nu = a list of numbers of 0 or more")
+    if start.handover is not None:
+        for key in ("mu", "nu"):
+            if getattr(start, key) is not None:
+                raise DriftaxError("[start] handover", f"both handover and {key}", "handover, or mu and nu")
+        if start.step:
+            raise DriftaxError(
+                "[start] handover", "both handover and step", "handover alone: it counts from 0"
+            )
+
+
+def _check_denominator(study: Study) -> None:
+    optimizer = study.optimizer
+    previous = getattr(optimizer, "denominator", None) == "previous"
+    if previous and getattr(optimizer, "bias_correction", False) and study.start.step == 0:
+        raise DriftaxError(
+            '[optimizer] denominator = "previous" with bias_correction',
+            "a start at step 0, where the previous second moment is divided by 1 - decay**0 = 0",
+            "[start] step = 1 or more with mu and nu, or bias_correction = false",
+        )
+
+
+def _check_compare(study: Study, compare: CompareSection, optimizer: AbstractOptimizer, dim: int) -> None:
+    for model in compare.models:
+        if model not in MODELS:
+            refuse_name("[compare] models", model, MODELS, _LATER_MODELS)
+    slots = tuple(optimizer.slots)
+    plain = ["loss", *(f"{slot}_sq" for slot in slots)]
+    for name in compare.observables:
+        entry = re.fullmatch(r"(\w+)\[(\d+)\]", name)
+        if name in plain or (entry and entry[1] in slots and int(entry[2]) < dim):
+            continue
+        known = [*plain, *(f"{slot}[{i}]" for slot in slots for i in sorted({0, dim - 1}))]
+        refuse_name("[compare] observables", name, known)
+    if not compare.observables:
+        raise DriftaxError("[compare] observables", "an empty list", 'observables = ["loss"]')
+    _check_coordinates(study, compare, slots)
+
+
+def _check_coordinates(study: Study, compare: CompareSection, slots: tuple[str, ...]) -> None:
+    start, log = study.start, compare.coordinates == "log"
+    if compare.method == "taylor" and (log or isinstance(study.optimizer, OptaxSection)):
+        what = "log coordinates" if log else f'"{study.optimizer.name}", whose update cannot be expanded'
+        raise DriftaxError('[compare] method = "taylor"', what, 'method = "finite-step"')
+    if log and "nu" in slots and start.handover is None and not (start.nu and min(start.nu) > 0):
+        raise DriftaxError(
+            '[compare] coordinates = "log"',
+            "second moments that start at 0, whose logarithm is -inf",
+            "[start] nu with numbers above 0, or handover = 8",
+        )

@@ -1,0 +1,179 @@
+"""What a study compares, as a value: the chain, its start, its ladder and the models beside it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from driftax._errors import DriftaxError
+from driftax._types import Slots
+from driftax.chain import Chain
+from driftax.compare.weak_error import RungStudy, rung_key
+from driftax.equation import NODES, Method, ModifiedEquation, derive
+from driftax.noise import MinibatchNoise
+from driftax.regime import Regime
+from driftax.simulate.drivers import driver_for
+from driftax.simulate.ensemble import LEAF, Rung, Start
+from driftax.simulate.schemes import AbstractScheme, Splitting, WeakOrderTwo
+from driftax.statistics.observables import Observables
+
+MODELS = ("ode", "derived-1", "derived-2")
+_SIMULATION_NODES = 3  # exact for the moments an order-2 equation needs
+_BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
+_FRESH_BATCHES = 32
+_BIAS_MEMBERS = 64  # of the small study that measures the integrator where the large one cannot
+
+
+class Experiment(NamedTuple):
+    """An optimizer and its equations on a ladder.
+
+    Args:
+        chain: the optimizer at rung 1, in natural coordinates.
+        start: natural state [slot, dim] in the regime's units.
+        step: steps of rung 1 taken before.
+        handover: steps of rung 1 the optimizer takes alone first.
+        ladder: factors on the time step, from coarse to fine.
+        record: steps of rung 1 at which means are taken, counted from the start.
+        at_maximum: whether the weak error is the largest over the recorded steps, not the last.
+        models: names of the equations.
+        observables: names of what is averaged.
+        look_at: a natural state where order 2 is judged to exist, after `look_step` steps.
+        look_step: see `look_at`.
+        substeps: of the coarser integration per optimizer step; None chooses.
+        method: how coefficients are found.
+        log_second_moments: the coordinates equations are integrated in.
+        allow_obstructed: whether an order-2 equation runs where order 2 does not exist.
+    """
+
+    chain: Chain
+    start: Slots
+    step: int
+    handover: int
+    ladder: tuple[float, ...]
+    record: tuple[int, ...]
+    at_maximum: bool
+    models: tuple[str, ...]
+    observables: tuple[str, ...]
+    look_at: Slots
+    look_step: float = 0.0
+    substeps: int | None = None
+    method: Method = Method.FINITE_STEP
+    log_second_moments: bool = False
+    allow_obstructed: bool = False
+
+    @property
+    def minibatch(self) -> bool:
+        return isinstance(self.chain.noise, MinibatchNoise)
+
+    @property
+    def scheme(self) -> AbstractScheme:
+        """Small noise is split off; noise of order 1 needs a scheme of order 2 for any equation."""
+        ballistic = self.chain.regime is Regime.BALLISTIC
+        return Splitting() if ballistic or self.minibatch else WeakOrderTwo()
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """Substeps per optimizer step of the coarse and the fine integration."""
+        coarse = self.substeps or (1 if isinstance(self.scheme, Splitting) else 2)
+        return coarse, 2 * coarse
+
+    @property
+    def precision(self) -> np.dtype:
+        """Of the members' states; statistics are always float64.
+
+        Per-example gradients are memory: in single precision they take a fifth of the time, and the rounding
+        of a step (1e-7 of the state) is far below the noise of a minibatch.
+        """
+        return np.dtype(np.float32) if self.minibatch else np.dtype(self.start.dtype)
+
+    def claimed(self, model: str) -> int:
+        """The weak order a model claims."""
+        return 2 if model == "derived-2" else 1
+
+    def check(self) -> None:
+        """Refuses an order-2 equation where order 2 does not exist, before anything runs."""
+        for model in self.models:
+            self.equation(model, self.chain, at=self.look_at, nodes=derivation_nodes(self.chain))
+
+    def equation(
+        self, model: str, chain: Chain, at: Slots | None = None, nodes: int = _SIMULATION_NODES
+    ) -> ModifiedEquation:
+        """The equation of a model on a rung, as it is simulated.
+
+        Raises:
+            DriftaxError: for an unknown model, or order 2 where it does not exist.
+        """
+        if model not in MODELS:
+            raise DriftaxError(f"the model {model!r}", "no such model", "one of " + ", ".join(MODELS))
+        return derive(
+            chain,
+            weak_order=self.claimed(model),
+            method=self.method,
+            at=at,
+            step=self.look_step,
+            allow_obstructed=self.allow_obstructed,
+            stochastic=model != "ode",
+            full=chain.regime is Regime.BATCH_EQUIVALENT,
+            nodes=nodes,
+        )
+
+    def rung_study(self, position: int, seed: int) -> RungStudy:
+        """The ensemble of one rung of the ladder, with no member run yet."""
+        scale = self.ladder[position]
+        if not self.minibatch:
+            return self._study(position, seed, self.levels)
+        study = self._study(position, seed, self.levels[:1])
+        study.refinement = self._study(position, seed, self.levels)
+        study.refinement.key = jax.random.fold_in(study.key, int(1 / scale))
+        study.refinement.grow(_BIAS_MEMBERS)
+        return study
+
+    def _study(self, position: int, seed: int, levels: tuple[int, ...]) -> RungStudy:
+        scale = self.ladder[position]
+        chain = self.chain.at(jnp.asarray(scale, dtype=float))
+        coordinates = _with_log(chain) if self.log_second_moments else chain
+        equations = tuple(self.equation(model, coordinates) for model in self.models)
+        driver = driver_for(chain, equations, 2 * max(levels), _FRESH_BATCHES)
+        rung = Rung(
+            _as(self.precision, chain),
+            _as(self.precision, equations),
+            self.scheme,
+            driver,
+            Observables(self.chain.objective, self.chain.slots, self.observables),
+            levels,
+            _BATCH_LEAF if self.minibatch else LEAF,
+        )
+        start = Start(
+            _as(self.precision, self.start),
+            jnp.asarray(self.step / scale, dtype=self.precision),
+            jnp.asarray(_whole(self.handover / scale, "handover")),
+        )
+        record = tuple(_whole(step / scale, "record") for step in self.record)
+        return RungStudy(rung, rung_key(seed, position), scale, start, record)
+
+
+def _as(precision: np.dtype, tree):
+    return jax.tree.map(lambda leaf: leaf.astype(precision) if eqx.is_inexact_array(leaf) else leaf, tree)
+
+
+def derivation_nodes(chain: Chain) -> int:
+    """Quadrature nodes of an equation that is shown or judged (a minibatch law has three of its own)."""
+    return _SIMULATION_NODES if isinstance(chain.noise, MinibatchNoise) else NODES
+
+
+def _with_log(chain: Chain) -> Chain:
+    return Chain(chain.objective, chain.noise, chain.optimizer, chain.regime, log_second_moments=True)
+
+
+def _whole(steps: float, name: str) -> int:
+    if abs(steps - round(steps)) > 1e-6:
+        raise DriftaxError(
+            f"`{name}` on a finer rung",
+            f"{steps:g} steps",
+            "a ladder whose factors divide it: [1.0, 0.5, 0.25]",
+        )
+    return round(steps)

@@ -1,0 +1,286 @@
+"""`simulate` and `verify` of a study file: from the file to the JSON of the results.
+
+Both return the keys of the contract and, beside them, what a report shows: the setup, the equations, and the
+means of every process at the recorded steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from driftax import __version__
+from driftax.compare.weak_error import RungStudy
+from driftax.equation import Method
+from driftax.equation.describe import as_latex_lines, obstruction_sentence, record_rows, title
+from driftax.study.build import build_chain, natural_start, state_to_look_at
+from driftax.study.experiment import Experiment, derivation_nodes
+from driftax.study.spec import Study
+from driftax.study.verification import Progress, Verification, verify
+
+SIMULATED_MEMBERS = {True: 256, False: 16384}  # by whether the law is a minibatch law
+BUDGET_SECONDS = 300.0
+
+
+def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Experiment:
+    """The experiment a study file describes.
+
+    Raises:
+        DriftaxError: if the file has no [compare] section, or its parts do not fit.
+    """
+    compare = study.comparison(verb)
+    chain = build_chain(study, natural=True)
+    look_at, look_step = state_to_look_at(study, chain)
+    return Experiment(
+        chain=chain,
+        start=natural_start(study, chain),
+        step=study.start.step,
+        handover=study.start.handover or 0,
+        ladder=tuple(study.regime.ladder),
+        record=tuple(compare.record) or (compare.steps,),
+        at_maximum=compare.at == "max",
+        models=tuple(compare.models),
+        observables=tuple(compare.observables),
+        look_at=look_at,
+        look_step=look_step,
+        substeps=compare.substeps,
+        method=Method(compare.method),
+        log_second_moments=compare.coordinates == "log",
+        allow_obstructed=allow_obstructed,
+    )
+
+
+def run_simulate(
+    study: Study,
+    *,
+    seed: int | None = None,
+    members: int | None = None,
+    budget_seconds: float | None = None,
+    progress: Progress | None = None,
+    allow_obstructed: bool = False,
+) -> dict[str, Any]:
+    """The optimizer and every model side by side on rung 1.
+
+    Args:
+        study: as read by `load_study`.
+        seed: in place of the file's.
+        members: in place of the file's.
+        budget_seconds: stops adding members when it is spent.
+        progress: told the fraction done and what is being done.
+        allow_obstructed: runs an order-2 equation where order 2 does not exist.
+
+    Returns:
+        The JSON of `driftax simulate`.
+    """
+    experiment = experiment_of(study, "simulate", allow_obstructed)
+    experiment.check()
+    seed = study.seed if seed is None else seed
+    wanted = members or study.comparison("simulate").members or SIMULATED_MEMBERS[experiment.minibatch]
+    tell, started = progress or _silent, time.monotonic()
+    tell(0.0, "compiling")
+    rung = experiment.rung_study(0, seed)
+    block = 8 * rung.rung.leaf
+    while rung.members < wanted:
+        rung.grow(min(wanted, rung.members + block))
+        tell(rung.members / wanted, f"{rung.members:,} members")
+        if budget_seconds is not None and time.monotonic() - started > budget_seconds:
+            break
+    return {
+        "results": _means(experiment, rung, members=True),
+        "seconds": time.monotonic() - started,
+        "provenance": _provenance(study, experiment, seed, members=rung.members),
+        **_description(study, experiment),
+    }
+
+
+def run_verify(
+    study: Study,
+    *,
+    seed: int | None = None,
+    members: int | None = None,
+    budget_seconds: float | None = None,
+    alpha: float = 1e-3,
+    progress: Progress | None = None,
+    allow_obstructed: bool = False,
+) -> dict[str, Any]:
+    """The weak order of every model along the ladder, with verdicts.
+
+    Args:
+        study: as read by `load_study`.
+        seed: in place of the file's.
+        members: per rung, in place of the file's; left out in both, grown until every verdict is decided.
+        budget_seconds: of the growing; 300 by default.
+        alpha: probability with which a true claim is refuted, per row.
+        progress: told the fraction done and what is being done.
+        allow_obstructed: runs an order-2 equation where order 2 does not exist.
+
+    Returns:
+        The JSON of `driftax verify`.
+    """
+    experiment = experiment_of(study, "verify", allow_obstructed)
+    seed = study.seed if seed is None else seed
+    done = verify(
+        experiment,
+        seed=seed,
+        members=members or study.comparison("verify").members,
+        budget_seconds=BUDGET_SECONDS if budget_seconds is None else budget_seconds,
+        false_alarm=alpha,
+        progress=progress or _silent,
+    )
+    return {
+        "results": [_row(row, experiment) for row in done.rows],
+        "seconds": done.seconds,
+        "provenance": _provenance(
+            study,
+            experiment,
+            seed,
+            false_alarm=alpha,
+            looks=done.looks,
+            members={f"{s.scale:g}": s.members for s in done.studies},
+        ),
+        "means": [row for s in done.studies for row in _means(experiment, s)],
+        "errors": _errors_in_time(experiment, done),
+        **_description(study, experiment),
+    }
+
+
+def _silent(fraction: float, message: str) -> None:
+    pass
+
+
+def _row(row, experiment: Experiment) -> dict[str, Any]:
+    test, verdict = row.test, row.verdict
+    return {
+        "model": test.model,
+        "claimed_order": test.claimed,
+        "observable": test.observable,
+        "rungs": [
+            {
+                "ladder": rung.ladder,
+                "time_step": float(experiment.chain.at(rung.ladder).time_step),
+                "weak_error": rung.weak_error,
+                "standard_error": rung.standard_error,
+                "failed": rung.failed,
+                "members": rung.members,
+                "bias": rung.bias,
+            }
+            for rung in test.rungs
+        ],
+        "local_orders": test.local_orders,
+        "order": verdict.order,
+        "ci95": None if verdict.ci95 is None else [finite(end) for end in verdict.ci95],
+        "verdict": verdict.answer.value,
+        "faster": verdict.faster,
+        "reason": verdict.reason,
+    }
+
+
+def finite(value: float) -> float | None:
+    """A number JSON can hold; None for an infinite or undefined one."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _means(experiment: Experiment, study: RungStudy, members: bool = False) -> list[dict[str, Any]]:
+    """Means of every process at the recorded steps of one rung."""
+    steps = [int(step) for step in study.record]
+    step_length = float(experiment.chain.at(study.scale).time_step)
+    begun = experiment.step / study.scale
+    rows = []
+    for position, model in enumerate(("optimizer", *experiment.models)):
+        which = None if position == 0 else position - 1
+        for o, observable in enumerate(experiment.observables):
+            means = study.means(which, o)
+            row = {
+                "model": model,
+                "observable": observable,
+                "step": steps,
+                "mean": [finite(value) for value in means.mean],
+                "standard_error": [finite(value) for value in means.standard_error],
+                "standard_deviation": [finite(value) for value in means.standard_deviation],
+                "time": [(begun + step) * step_length for step in steps],
+                "members": study.members,
+                "failed": study.failures(which),
+            }
+            rows.append(row if members else {**row, "ladder": study.scale})
+    return rows
+
+
+def _errors_in_time(experiment: Experiment, done: Verification) -> list[dict[str, Any]]:
+    """Weak errors at every recorded step of every rung."""
+    rows = []
+    for study in done.studies:
+        step_length = float(experiment.chain.at(study.scale).time_step)
+        begun = experiment.step / study.scale
+        for m, model in enumerate(experiment.models):
+            for o, observable in enumerate(experiment.observables):
+                errors = [study.error(m, o, r) for r in range(len(study.record))]
+                rows.append(
+                    {
+                        "model": model,
+                        "observable": observable,
+                        "ladder": study.scale,
+                        "step": [int(step) for step in study.record],
+                        "time": [(begun + step) * step_length for step in study.record],
+                        "weak_error": [e.weak_error for e in errors],
+                        "standard_error": [e.standard_error for e in errors],
+                    }
+                )
+    return rows
+
+
+def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
+    """The setup and the equations, in the words of a report."""
+    optimizer = study.optimizer.model_dump(exclude_defaults=False)
+    numbers = ", ".join(f"{key} = {value}" for key, value in optimizer.items() if key != "name")
+    regime = experiment.chain.regime
+    setup = {
+        "optimizer": f"{optimizer['name']}: {numbers}",
+        "objective": f"{study.objective.name}, {experiment.start.shape[1]} parameters",
+        "gradient law": ", ".join(f"{k} = {v}" for k, v in study.noise.model_dump().items()),
+        "regime": f"{regime.value}, ladder {', '.join(f'{s:g}' for s in experiment.ladder)}",
+        "steps": f"{experiment.record[-1]} at rung 1"
+        + (f", the first {experiment.handover} by the optimizer alone" if experiment.handover else ""),
+        "integrator": f"{type(experiment.scheme).__name__}, {experiment.levels[0]} and {experiment.levels[1]} "
+        "substeps per step",
+    }
+    nodes = derivation_nodes(experiment.chain)
+    equations = []
+    for model in experiment.models:
+        shown = experiment.equation(model, experiment.chain, at=experiment.look_at, nodes=nodes)
+        equations.append(
+            {
+                "model": model,
+                "title": title(shown),
+                "latex": [list(line) for line in as_latex_lines(shown)],
+                "record": [list(row) for row in record_rows(shown)],
+                "obstruction": obstruction_sentence(shown),
+            }
+        )
+    return {"name": study.name, "setup": setup, "equations": equations}
+
+
+def _provenance(study: Study, experiment: Experiment, seed: int, **more: Any) -> dict[str, Any]:
+    import platform
+
+    import equinox
+    import jax
+    import numpy
+    import optax
+
+    return {
+        "driftax": __version__,
+        "study": study.name,
+        "seed": seed,
+        "regime": experiment.chain.regime.value,
+        "method": experiment.method.value,
+        "coordinates": "log second moments" if experiment.log_second_moments else "natural",
+        "precision": jax.numpy.dtype(experiment.precision).name,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "equinox": equinox.__version__,
+        "optax": optax.__version__,
+        "numpy": numpy.__version__,
+        "devices": len(jax.devices()),
+        **more,
+    }
