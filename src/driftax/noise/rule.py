@@ -68,6 +68,19 @@ def matching_rule(
     return CoordinateRule(standard * deviation[None, :], weights, jnp.stack([standard, quadratic]))
 
 
+def skewed_rule(deviation: Float[Array, " dim"], skewness: Float[Array, " dim"]) -> CoordinateRule:
+    """Two nodes that match mean 0 and the moments 2 and 3 of every coordinate: the roots of `y^2 - skewness y - 1`.
+
+    Enough for the drift and the covariance of an order-2 equation in the ballistic regime, not for its
+    obstruction.
+    """
+    root = jnp.sqrt(skewness**2 + 4)
+    upper, lower = 0.5 * (skewness + root), 0.5 * (skewness - root)
+    standard = jnp.stack([lower, upper])
+    weights = jnp.stack([upper / root, -lower / root])
+    return CoordinateRule(standard * deviation[None, :], weights, standard[None])
+
+
 def pair_rule(
     rule: CoordinateRule, gram: Float[Array, "channel channel dim dim"] | None, i: int, j: int
 ) -> tuple[Float[Array, "node node pair"], Float[Array, "node node"]]:

@@ -22,9 +22,10 @@ from driftax.simulate.schemes import AbstractScheme, Splitting, WeakOrderTwo
 from driftax.statistics.observables import Observables
 
 MODELS = ("ode", "derived-1", "derived-2")
-_SIMULATION_NODES = 3  # exact for the moments an order-2 equation needs
+_GAUSSIAN_NODES = 3  # exact for the moments an order-2 equation needs
+_BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of a step is O(h^4)
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
-_FRESH_BATCHES = 32
+_FRESH_BATCHES = 24
 _BIAS_MEMBERS = 64  # of the small study that measures the integrator where the large one cannot
 
 
@@ -70,6 +71,11 @@ class Experiment(NamedTuple):
         return isinstance(self.chain.noise, MinibatchNoise)
 
     @property
+    def _splits(self) -> bool:
+        """Whether a minibatch law drives an equation with small noise."""
+        return self.minibatch and self.chain.regime is Regime.BALLISTIC
+
+    @property
     def scheme(self) -> AbstractScheme:
         """Small noise is split off; noise of order 1 needs a scheme of order 2 for any equation."""
         ballistic = self.chain.regime is Regime.BALLISTIC
@@ -95,12 +101,24 @@ class Experiment(NamedTuple):
         return 2 if model == "derived-2" else 1
 
     def check(self) -> None:
-        """Refuses an order-2 equation where order 2 does not exist, before anything runs."""
+        """Refuses an order-2 equation where order 2 does not exist, before anything runs.
+
+        Raises:
+            DriftaxError: also for a start at a second moment of 0, around which no equation holds.
+        """
+        powers = self.chain.optimizer.slots.values()
+        second = [row for row, power in zip(self.start, powers, strict=True) if power == 2]
+        if self.models and not self.handover and any(float(jnp.min(row)) <= 0 for row in second):
+            raise DriftaxError(
+                "an equation from the optimizer's own start",
+                "a second moment of 0, where the first steps are of size 1 and no equation holds",
+                "handover = 8 in [start] (the equation then starts from the optimizer's ensemble), or nu = [...]",
+            )
         for model in self.models:
             self.equation(model, self.chain, at=self.look_at, nodes=derivation_nodes(self.chain))
 
     def equation(
-        self, model: str, chain: Chain, at: Slots | None = None, nodes: int = _SIMULATION_NODES
+        self, model: str, chain: Chain, at: Slots | None = None, nodes: int | None = None
     ) -> ModifiedEquation:
         """The equation of a model on a rung, as it is simulated.
 
@@ -118,18 +136,18 @@ class Experiment(NamedTuple):
             allow_obstructed=self.allow_obstructed,
             stochastic=model != "ode",
             full=chain.regime is Regime.BATCH_EQUIVALENT,
-            nodes=nodes,
+            nodes=nodes or (_BATCH_NODES if self._splits else _GAUSSIAN_NODES),
         )
 
     def rung_study(self, position: int, seed: int) -> RungStudy:
         """The ensemble of one rung of the ladder, with no member run yet."""
-        scale = self.ladder[position]
         if not self.minibatch:
             return self._study(position, seed, self.levels)
         study = self._study(position, seed, self.levels[:1])
-        study.refinement = self._study(position, seed, self.levels)
-        study.refinement.key = jax.random.fold_in(study.key, int(1 / scale))
-        study.refinement.grow(_BIAS_MEMBERS)
+        if position == len(self.ladder) - 1:  # the rung whose bias the verdict asks for
+            study.refinement = self._study(position, seed, self.levels)
+            study.refinement.key = jax.random.fold_in(study.key, len(self.ladder))
+            study.refinement.grow(_BIAS_MEMBERS)
         return study
 
     def _study(self, position: int, seed: int, levels: tuple[int, ...]) -> RungStudy:
@@ -162,7 +180,7 @@ def _as(precision: np.dtype, tree):
 
 def derivation_nodes(chain: Chain) -> int:
     """Quadrature nodes of an equation that is shown or judged (a minibatch law has three of its own)."""
-    return _SIMULATION_NODES if isinstance(chain.noise, MinibatchNoise) else NODES
+    return 3 if isinstance(chain.noise, MinibatchNoise) else NODES
 
 
 def _with_log(chain: Chain) -> Chain:
