@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from driftax._errors import DriftaxError as DriftaxError
     from driftax.chain import Chain as Chain
     from driftax.compare.order_test import OrderTest as OrderTest
+    from driftax.equation import ModifiedEquation as ModifiedEquation
     from driftax.equation.certificate import local_order as local_order
     from driftax.equation.derivation import derive as derive
-    from driftax.equation import ModifiedEquation as ModifiedEquation
     from driftax.noise.gaussian import GaussianNoise as GaussianNoise
     from driftax.noise.minibatch import MinibatchNoise as MinibatchNoise
     from driftax.objective.finite_sum import FiniteSum as FiniteSum

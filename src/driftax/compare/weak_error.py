@@ -38,9 +38,16 @@ class RungStudy:
         self.rung, self.key, self.scale, self.start, self.record = rung, key, scale, start, record
         self.columns = rung.columns(start.state.size)
         self.members = 0
-        self.moments: Moments | None = None
+        self._moments: Moments | None = None
         self.refinement: RungStudy | None = None  # a smaller study that measures the integrator's bias
         self.failed = np.zeros((len(record), 1 + len(rung.equations)), dtype=int)
+
+    @property
+    def moments(self) -> Moments:
+        """Of all members so far."""
+        if self._moments is None:
+            raise ValueError("an ensemble without members: call `grow` first")
+        return self._moments
 
     def grow(self, members: int) -> None:
         """Runs leaves until there are `members` members; the last leaf may count in part."""
@@ -55,7 +62,7 @@ class RungStudy:
         segments = np.diff(np.asarray([int(self.start.handover), *self.record]))
         block = run_leaves(self.rung, self.key, first, sizes, self.start, segments)
         for leaf_moments in _leaves(block.moments):  # in leaf order: sums of floats depend on it
-            self.moments = merge(self.moments, leaf_moments)
+            self._moments = merge(self._moments, leaf_moments)
         self.failed += block.failed.sum(axis=0)
         self.members = members
 
@@ -92,8 +99,8 @@ class RungStudy:
 
 
 def _leaves(block: Moments) -> Iterator[Moments]:
-    for leaf in range(len(block.count)):
-        yield Moments(block.count[leaf], block.mean[leaf], block.comoment[leaf])
+    for leaf in range(len(block.members)):
+        yield Moments(block.members[leaf], block.mean[leaf], block.comoment[leaf])
 
 
 def rung_key(seed: int, position: int) -> Key:

@@ -32,7 +32,7 @@ class LocalLaw(eqx.Module):
             steps = node_increments(chain, number, z, self.nodes)
         else:
             _, outside = chain.optimizer.decays(chain.params(z))
-            steps = -chain.optimizer.learning_rate * (self.nodes + outside)
+            steps = -chain.optimizer.learning_rate * (self.nodes + outside[None, :])
         return steps.reshape(len(self.nodes), -1)[:, np.asarray(self.index)]
 
 

@@ -64,7 +64,7 @@ def derive(
         if not allow_obstructed:
             _refuse_obstructed(chain, at, step, nodes)
     record = Record(
-        type(chain.optimizer).__name__,
+        chain.optimizer.name,
         type(chain.objective).__name__,
         type(chain.noise).__name__,
         chain.regime.value,
@@ -85,7 +85,7 @@ def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> Non
         return
     if not math.isfinite(found.third + found.fourth):
         raise DriftaxError(
-            f"`derive(weak_order=2)` of {type(chain.optimizer).__name__} at a state",
+            f"`derive(weak_order=2)` of {chain.optimizer.name} at a state",
             "moments of one step that are not finite there",
             "a state with second moments above 0, as a handover gives",
         )
@@ -94,7 +94,7 @@ def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> Non
     value = found.third if third else found.fourth
     unseen = " (those of the second moment alone)" if "nu" in chain.slots else ""
     raise DriftaxError(
-        f"`derive(weak_order=2)` of {type(chain.optimizer).__name__} in the {chain.regime.value} regime",
+        f"`derive(weak_order=2)` of {chain.optimizer.name} in the {chain.regime.value} regime",
         f"{'third' if third else 'fourth'}-order moments of one step that no equation on this state has: "
         f"{value:.4g} h^2 {where}, and it does not fall with the time step h",
         'weak_order = 1 (models = ["derived-1"]), or allow_obstructed=True (--allow-obstructed), which is of '

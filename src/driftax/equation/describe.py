@@ -241,7 +241,7 @@ def _finite_drift(equation: ModifiedEquation) -> str:
 
 
 def _finite_covariance(equation: ModifiedEquation) -> str:
-    if equation.weak_order == 1:
+    if equation.weak_order == 1 or not equation.full:
         return r"a = \frac{C}{h}"
     correction = _apply(_time_derivative(equation), "L", "C")
     numerator = rf"C - \tfrac{{1}}{{2}}\,(J C + C J^{{\top}}) - \tfrac{{1}}{{2}}\,{correction}"

@@ -51,8 +51,17 @@ class AbstractOptimizer(eqx.Module):
     """
 
     learning_rate: eqx.AbstractVar[Scalar]
-    normalised: eqx.AbstractVar[bool]  # the step does not change when gradients are rescaled
     smooth: eqx.AbstractClassVar[bool]  # the step is a smooth function of the gradient
+
+    @property
+    def name(self) -> str:
+        """What the optimizer is called in tables and messages."""
+        return type(self).__name__
+
+    @property
+    @abc.abstractmethod
+    def normalised(self) -> bool:
+        """Whether the step stays the same when gradients are rescaled."""
 
     @property
     @abc.abstractmethod
@@ -138,7 +147,7 @@ def bias_correction(decay: Scalar, steps: Scalar) -> Scalar:
     return -jnp.expm1(steps * jnp.log(decay))
 
 
-def check_hyperparameters(optimizer: str, **values: float) -> None:
+def check_hyperparameters(optimizer: str, **values: Scalar) -> None:
     """Refuses numbers no optimizer can have; `decay`, `b1`, `b2` lie in [0, 1), the others are 0 or more."""
     for name, value in values.items():
         # Traced values come from an optimizer that was checked when it was built.

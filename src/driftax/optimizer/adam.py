@@ -19,6 +19,8 @@ from driftax.regime import Role
 
 
 class AdamState(NamedTuple):
+    """The state: params, first and second moment."""
+
     params: Vector
     mu: Vector
     nu: Vector
@@ -63,7 +65,6 @@ class Adam(AbstractOptimizer):
     denominator: Denominator = eqx.field(default=Denominator.UPDATED, static=True)
     bias_correction: bool = eqx.field(default=True, static=True)
 
-    normalised: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
 
     def __check_init__(self):
@@ -75,6 +76,10 @@ class Adam(AbstractOptimizer):
             eps=self.eps,
             weight_decay=self.weight_decay,
         )
+
+    @property
+    def normalised(self) -> bool:
+        return True
 
     @property
     def slots(self) -> dict[str, int]:

@@ -48,10 +48,19 @@ class OptaxOptimizer(AbstractOptimizer):
     scale: Scalar
     family: Callable[[Scalar], optax.GradientTransformation] = eqx.field(static=True)
     regime: Regime = eqx.field(static=True)
-    normalised: bool = eqx.field(static=True)
+    _normalised: bool = eqx.field(static=True)
+    _name: str = eqx.field(static=True)
     _layout: _Layout = eqx.field(static=True)
 
     smooth: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def normalised(self) -> bool:
+        return self._normalised
 
     @property
     def slots(self) -> dict[str, int]:
@@ -126,7 +135,7 @@ class _Layout:
                     "an optimizer whose state is vectors and step counters (adam, adamw, rmsprop, sgd)",
                 )
         self.names = tuple(names)
-        self.named = namedtuple("OptaxState", self.names)
+        self.named: Callable[..., State] = namedtuple("OptaxState", self.names)
         self._check_counters(family, state, probe)
 
     def _check_counters(self, family, state, probe) -> None:
@@ -168,6 +177,7 @@ def from_optax(
     learning_rate: float,
     regime: Regime = Regime.BALLISTIC,
     normalised: bool = True,
+    name: str = "an optax optimizer",
 ) -> OptaxOptimizer:
     """An optax optimizer, given as the family of its rungs.
 
@@ -176,6 +186,7 @@ def from_optax(
         learning_rate: its learning rate at s = 1, which sets the clock.
         regime: the regime along which `family` moves.
         normalised: whether the step stays the same when gradients are rescaled (Adam, RMSprop, sign).
+        name: what it is called in tables and messages.
 
     Raises:
         DriftaxError: if the state holds something other than vectors and step counters.
@@ -190,7 +201,8 @@ def from_optax(
     # By keyword: the abstract fields of the base class come first in the order of fields.
     return OptaxOptimizer(
         learning_rate=learning_rate,
-        normalised=normalised,
+        _normalised=normalised,
+        _name=name,
         scale=1.0,
         family=family,
         regime=regime,
@@ -226,4 +238,10 @@ def optax_by_name(name: str, keywords: Mapping[str, float], regime: Regime) -> O
         }
         return constructor(**{**values, **moved})
 
-    return from_optax(family, learning_rate=values["learning_rate"], regime=regime, normalised=normalised)
+    return from_optax(
+        family,
+        learning_rate=values["learning_rate"],
+        regime=regime,
+        normalised=normalised,
+        name=f"optax.{name}",
+    )

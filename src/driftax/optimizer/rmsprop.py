@@ -19,6 +19,8 @@ from driftax.regime import Role
 
 
 class RMSpropState(NamedTuple):
+    """The state: params and second moment."""
+
     params: Vector
     nu: Vector
 
@@ -52,7 +54,6 @@ class RMSprop(AbstractOptimizer):
     denominator: Denominator = eqx.field(default=Denominator.UPDATED, static=True)
     bias_correction: bool = eqx.field(default=False, static=True)
 
-    normalised: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
 
     def __check_init__(self):
@@ -63,6 +64,10 @@ class RMSprop(AbstractOptimizer):
             eps=self.eps,
             weight_decay=self.weight_decay,
         )
+
+    @property
+    def normalised(self) -> bool:
+        return True
 
     @property
     def slots(self) -> dict[str, int]:

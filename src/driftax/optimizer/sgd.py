@@ -10,6 +10,8 @@ from driftax.regime import Role
 
 
 class SGDState(NamedTuple):
+    """The state: params alone."""
+
     params: Vector
 
 
@@ -32,11 +34,14 @@ class SGD(AbstractOptimizer):
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
 
-    normalised: ClassVar[bool] = False
     smooth: ClassVar[bool] = True
 
     def __check_init__(self):
         check_hyperparameters("SGD", learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+
+    @property
+    def normalised(self) -> bool:
+        return False
 
     @property
     def slots(self) -> dict[str, int]:

@@ -12,6 +12,8 @@ from driftax.regime import Role
 
 
 class SignSGDState(NamedTuple):
+    """The state: params alone."""
+
     params: Vector
 
 
@@ -36,11 +38,14 @@ class SignSGD(AbstractOptimizer):
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
 
-    normalised: ClassVar[bool] = True
     smooth: ClassVar[bool] = False
 
     def __check_init__(self):
         check_hyperparameters("SignSGD", learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+
+    @property
+    def normalised(self) -> bool:
+        return True
 
     @property
     def slots(self) -> dict[str, int]:

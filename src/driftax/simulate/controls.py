@@ -65,8 +65,9 @@ def advance_controls(
     channel = step_moments(chain, number, path, _NODES, joint=False).channels[1]
     normals = jnp.sum(draw, axis=0) / math.sqrt(draw.shape[0])
     linear, second = normals[0], normals[1]
-    if chain.noise.roots is not None:
-        roots = chain.noise.roots.astype(flat.dtype)
+    roots = chain.noise.roots if isinstance(chain.noise, GaussianNoise) else None
+    if roots is not None:
+        roots = roots.astype(flat.dtype)
         linear, second = roots[0] @ linear, roots[1] @ second
     quadratic = (linear**2 - 1) / math.sqrt(2.0)
 

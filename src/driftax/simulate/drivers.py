@@ -29,6 +29,7 @@ from driftax.chain import Chain
 from driftax.equation import ModifiedEquation
 from driftax.equation.factor import channel_count, step_noise
 from driftax.noise import GaussianNoise, MinibatchNoise
+from driftax.objective import FiniteSum
 
 
 class AbstractDriver(eqx.Module):
@@ -134,6 +135,7 @@ def driver_for(
     if isinstance(chain.noise, GaussianNoise):
         return NormalDriver(halves, max([1, *(channel_count(e) for e in equations)]))
     finite, law = chain.objective, chain.noise
+    assert isinstance(finite, FiniteSum) and isinstance(law, MinibatchNoise)
     batch_size = float(law.batch_size)
     if abs(batch_size - round(batch_size)) > 1e-6 or batch_size < 1:
         raise DriftaxError(

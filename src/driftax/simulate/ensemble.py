@@ -38,7 +38,7 @@ class Columns(NamedTuple):
     difference: np.ndarray  # [model, observable] model - optimizer
     refinement: np.ndarray  # [model, observable] fine - coarse integration; empty with one level
     controls: np.ndarray
-    count: int
+    width: int
 
 
 class Start(NamedTuple):
@@ -192,7 +192,8 @@ def _start_members(rung: Rung, key: Key, start: Start) -> _Members:
     members = jnp.broadcast_to(start.state[..., None], (*start.state.shape, rung.leaf))
 
     def alone(index, optimizer):
-        drawn = rung.driver.draw(jax.random.fold_in(key, index), *optimizer.shape[1:], optimizer.dtype)
+        _, dim, count = optimizer.shape
+        drawn = rung.driver.draw(jax.random.fold_in(key, index), dim, count, optimizer.dtype)
         return _optimizer_step(rung, start.number + index, optimizer, drawn)
 
     members = jax.lax.fori_loop(0, start.handover, alone, members)
@@ -229,7 +230,7 @@ def _run_leaves(rung: Rung, keys, sizes, start: Start, segments):
 
     def local(own, shared):
         own_rung, own_start, own_segments = eqx.combine(shared, static)
-        return jax.lax.map(lambda leaf: _run_leaf(own_rung, *leaf, own_start, own_segments), own)
+        return jax.lax.map(lambda leaf: _run_leaf(own_rung, leaf[0], leaf[1], own_start, own_segments), own)
 
     spread = jax.shard_map(
         local,

@@ -43,7 +43,9 @@ class Observables(eqx.Module):
     def _value(self, name: str, natural: Slots) -> Float[Array, ""]:
         if name == "loss":
             return self.objective.loss(natural[0])
-        position, entry = self._slot(name)
+        found = self._slot(name)
+        assert found is not None  # checked when this was built
+        position, entry = found
         return jnp.sum(natural[position] ** 2) if entry is None else natural[position, entry]
 
     def _slot(self, name: str) -> tuple[int, int | None] | None:

@@ -8,28 +8,28 @@ import numpy as np
 
 
 class Moments(NamedTuple):
-    """Count, mean [..., column] and centred co-moments [..., column, column] of columns over members."""
+    """Number of members, mean [..., column] and centred co-moments [..., column, column] of columns over members."""
 
-    count: np.ndarray
+    members: np.ndarray
     mean: np.ndarray
     comoment: np.ndarray
 
     @property
     def covariance(self) -> np.ndarray:
         """The sample covariance of the columns over members."""
-        return self.comoment / np.maximum(self.count - 1, 1)[..., None, None]
+        return self.comoment / np.maximum(self.members - 1, 1)[..., None, None]
 
 
 def merge(left: Moments | None, right: Moments) -> Moments:
     """The moments of two sets of members together."""
     if left is None:
         return right
-    total = left.count + right.count
+    total = left.members + right.members
     safe = np.maximum(total, 1)
     shift = right.mean - left.mean
-    share = (right.count / safe)[..., None]
+    share = (right.members / safe)[..., None]
     mean = left.mean + shift * share
-    weight = (left.count * right.count / safe)[..., None, None]
+    weight = (left.members * right.members / safe)[..., None, None]
     comoment = left.comoment + right.comoment + weight * shift[..., :, None] * shift[..., None, :]
     return Moments(total, mean, comoment)
 
@@ -57,4 +57,4 @@ def controlled(
         coefficients = np.einsum("...ij,...j->...i", np.linalg.pinv(gram, rcond=1e-10, hermitian=True), cross)
         mean = mean - np.sum(coefficients * moments.mean[..., controls], axis=-1)
         variance = variance - np.sum(coefficients * cross, axis=-1)
-    return mean, np.sqrt(np.maximum(variance, 0.0) / np.maximum(moments.count, 1))
+    return mean, np.sqrt(np.maximum(variance, 0.0) / np.maximum(moments.members, 1))

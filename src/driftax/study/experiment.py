@@ -25,7 +25,8 @@ MODELS = ("ode", "derived-1", "derived-2")
 _GAUSSIAN_NODES = 3  # exact for the moments an order-2 equation needs
 _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of a step is O(h^4)
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
-_FRESH_BATCHES = 24
+_FRESH_BATCHES = 16  # of the noise of a minibatch law; more of them couple it closer to the optimizer
+_FEW_BATCHES = 2  # where the coupling is of no use
 _BIAS_MEMBERS = 64  # of the small study that measures the integrator where the large one cannot
 
 
@@ -142,20 +143,20 @@ class Experiment(NamedTuple):
     def rung_study(self, position: int, seed: int) -> RungStudy:
         """The ensemble of one rung of the ladder, with no member run yet."""
         if not self.minibatch:
-            return self._study(position, seed, self.levels)
-        study = self._study(position, seed, self.levels[:1])
+            return self._study(position, seed, self.levels, 0)
+        study = self._study(position, seed, self.levels[:1], _FRESH_BATCHES)
         if position == len(self.ladder) - 1:  # the rung whose bias the verdict asks for
-            study.refinement = self._study(position, seed, self.levels)
+            study.refinement = self._study(position, seed, self.levels, _FEW_BATCHES)
             study.refinement.key = jax.random.fold_in(study.key, len(self.ladder))
             study.refinement.grow(_BIAS_MEMBERS)
         return study
 
-    def _study(self, position: int, seed: int, levels: tuple[int, ...]) -> RungStudy:
+    def _study(self, position: int, seed: int, levels: tuple[int, ...], fresh: int) -> RungStudy:
         scale = self.ladder[position]
         chain = self.chain.at(jnp.asarray(scale, dtype=float))
         coordinates = _with_log(chain) if self.log_second_moments else chain
         equations = tuple(self.equation(model, coordinates) for model in self.models)
-        driver = driver_for(chain, equations, 2 * max(levels), _FRESH_BATCHES)
+        driver = driver_for(chain, equations, 2 * max(levels), fresh)
         rung = Rung(
             _as(self.precision, chain),
             _as(self.precision, equations),

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from driftax import Chain, Regime, derive, local_order
+from driftax.compiler import finite_step
 from driftax.compiler.finite_step import generator
 from driftax.compiler.step_moments import flat_covariance, flat_mean
 from driftax.equation import ModifiedEquation
@@ -67,17 +68,12 @@ class OneStepLate(ModifiedEquation):
 
 
 class Swapped(ModifiedEquation):
-    """The equation of the other denominator."""
+    """The drift of the other denominator."""
 
     def step_drift(self, number, state):
         optimizer = dataclasses.replace(self.chain.optimizer, denominator=Denominator.PREVIOUS)
-        return super().step_drift.__func__(
-            dataclasses.replace(self, chain=rebuilt(self.chain, optimizer)), number, state
-        )
-
-
-def rebuilt(chain, optimizer):
-    return Chain(chain.objective, chain.noise, optimizer, chain.regime)
+        other = Chain(self.chain.objective, self.chain.noise, optimizer, self.chain.regime)
+        return finite_step.drift(other, self.weak_order, self.nodes, number, state)
 
 
 def order(kind, name, regime=BALLISTIC, **kwargs):

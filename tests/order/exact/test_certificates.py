@@ -105,13 +105,17 @@ def test_the_obstruction_in_two_parameters():
 
 def test_the_taylor_method_has_the_same_orders():
     for order in (1, 2):
-        is_order(certify(family.chain("RMSpropW", BALLISTIC), "RMSpropW", order=order, method=Method.TAYLOR), order)
+        is_order(
+            certify(family.chain("RMSpropW", BALLISTIC), "RMSpropW", order=order, method=Method.TAYLOR), order
+        )
     is_order(certify(family.chain("SGD", BATCH), "SGD", method=Method.TAYLOR), 2)
 
 
 def test_the_short_drift_is_enough_in_the_ballistic_regime():
     is_order(certify(family.chain("RMSprop", BALLISTIC), "RMSprop", full=False), 2)
-    is_order(certify(family.chain("SGD", BATCH), "SGD", full=False), 1)  # third derivatives of the loss are missing
+    is_order(
+        certify(family.chain("SGD", BATCH), "SGD", full=False), 1
+    )  # third derivatives of the loss are missing
 
 
 def test_bias_corrected_rmsprop():

@@ -40,7 +40,7 @@ def test_statistics_do_not_depend_on_how_members_were_added():
     in_parts.grow(1024)
     in_parts.grow(2500)
     assert same(at_once.moments, in_parts.moments)
-    assert int(at_once.moments.count[0]) + int(at_once.failed.max()) >= 2500 - 5
+    assert int(at_once.moments.members[0]) + int(at_once.failed.max()) >= 2500 - 5
     other = experiment.rung_study(0, seed=4)
     other.grow(1024)
     assert not np.array_equal(other.moments.mean, in_parts.moments.mean)
@@ -150,7 +150,7 @@ def test_members_that_leave_the_domain_are_counted():
     study = experiment.rung_study(0, seed=0)
     study.grow(1024)
     assert study.failures(0) > 0 and study.failures(None) == 0
-    assert int(study.moments.count[-1]) == 1024 - study.failures(0)
+    assert int(study.moments.members[-1]) == 1024 - study.failures(0)
     assert study.error(0, 0).failed == study.failures(0)
 
 
@@ -201,7 +201,7 @@ def test_a_drift_without_the_noise_of_the_gradient_is_seen():
     )
     errors = {}
     for ablated in (False, True):
-        study = experiment._study(0, 0, (1,))
+        study = experiment._study(0, 0, (1,), 8)
         if ablated:
             (equation,) = study.rung.equations
             noiseless = Chain(chain.objective, GaussianNoise(1e-20), chain.optimizer, log_second_moments=True)
