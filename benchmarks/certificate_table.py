@@ -17,7 +17,16 @@ from driftax import Regime, derive, local_order  # noqa: E402
 from driftax.optimizer import Denominator  # noqa: E402
 
 OPTIMIZERS = ("SGD", "SignSGD", "RMSprop", "RMSpropW", "Adam", "AdamW")
-HEADER = ("optimizer", "denominator", "regime", "claimed", "found", "expected", "decided by", "obstruction / h^2")
+HEADER = (
+    "optimizer",
+    "denominator",
+    "regime",
+    "claimed",
+    "found",
+    "expected",
+    "decided by",
+    "obstruction / h^2",
+)
 
 
 def rows(dim: int = 1):

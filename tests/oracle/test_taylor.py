@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle import cases, closed_forms
 
 from driftax import SGD, Adam, Chain, GaussianNoise, Quadratic, Regime, RMSprop, SignSGD, derive
 from driftax.equation import Method
 from driftax.optimizer import DecayForm, Denominator
+from oracle import cases, closed_forms
 
 REGIMES = pytest.mark.parametrize("regime", Regime, ids=lambda r: r.value)
 LAWS = pytest.mark.parametrize(("law", "dim"), [("matrix", 2), ("diagonal", 3)])

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from driftax._types import Scalar, Slots
 from driftax.chain import Chain
-from driftax.compiler.step_moments import node_increments
+from driftax.compiler.step_moments import node_increments, sign_optimizer
 
 _DENSE = 12  # state coordinates beyond which fourth-order tensors are no longer taken whole
 
@@ -31,7 +31,7 @@ class LocalLaw(eqx.Module):
         if chain.optimizer.smooth:
             steps = node_increments(chain, number, z, self.nodes)
         else:
-            _, outside = chain.optimizer.decays(chain.params(z))
+            _, outside = sign_optimizer(chain).decays(chain.params(z))
             steps = -chain.optimizer.learning_rate * (self.nodes + outside[None, :])
         return steps.reshape(len(self.nodes), -1)[:, np.asarray(self.index)]
 
@@ -66,7 +66,7 @@ def local_law(chain: Chain, z: Slots, nodes: int, coordinate: int | None = None)
 def _sign_law(chain: Chain, z: Slots, coordinate: int) -> LocalLaw:
     """The orthants of the gradient: all of them for one or two parameters, else one coordinate's two signs."""
     params = chain.params(z)
-    inside, _ = chain.optimizer.decays(params)
+    inside, _ = sign_optimizer(chain).decays(params)
     moments = chain.noise.sign_moments(chain.objective, params, inside)
     dim = params.shape[0]
     if dim == 2:

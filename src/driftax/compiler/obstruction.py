@@ -64,7 +64,7 @@ def persistent(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Obstructio
         np.where((np.abs(fine) < _NEGLIGIBLE) | (np.abs(fine) < _VANISHING * np.abs(coarse)), 0.0, fine)
         for coarse, fine in zip(rungs[0][:2], rungs[1][:2], strict=True)
     ]
-    return _largest(*kept, rungs[1][2]) if any(np.any(tensor) for tensor in kept) else None
+    return _largest(kept[0], kept[1], rungs[1][2]) if any(np.any(tensor) for tensor in kept) else None
 
 
 def _coefficients(

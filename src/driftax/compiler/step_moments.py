@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from driftax._errors import DriftaxError
 from driftax._types import Flat, Matrix, Scalar, Slots
 from driftax.chain import Chain
+from driftax.optimizer import SignSGD
 
 
 class StepMoments(eqx.Module):
@@ -67,9 +69,24 @@ def step_moments(chain: Chain, number: Scalar, z: Slots, nodes: int, joint: bool
     return StepMoments(mean, channels, gram, None)
 
 
+def sign_optimizer(chain: Chain) -> SignSGD:
+    """The optimizer of a chain whose step is not smooth: the sign is the only such step integrated so far.
+
+    Raises:
+        DriftaxError: for any other.
+    """
+    if not isinstance(chain.optimizer, SignSGD):
+        raise DriftaxError(
+            f"the moments of one step of {chain.optimizer.name}",
+            "a step that is not a smooth function of the gradient",
+            "SignSGD, or an optimizer whose step is smooth",
+        )
+    return chain.optimizer
+
+
 def _sign_moments(chain: Chain, z: Slots) -> StepMoments:
     """Exact moments of a sign step: integrated before anything is differentiated."""
-    optimizer, params = chain.optimizer, chain.params(z)
+    optimizer, params = sign_optimizer(chain), chain.params(z)
     inside, outside = optimizer.decays(params)
     moments = chain.noise.sign_moments(chain.objective, params, inside)
     rate = optimizer.learning_rate

@@ -22,6 +22,8 @@ from driftax._errors import DriftaxError
 from driftax._types import Flat, Matrix, Scalar, Slots
 from driftax.chain import Chain
 from driftax.compiler.finite_step import generator
+from driftax.compiler.step_moments import sign_optimizer
+from driftax.optimizer import SignSGD
 from driftax.regime import Regime
 
 
@@ -81,8 +83,8 @@ def _node_series(chain: Chain, nodes: int, number: Scalar, z: Slots, degree: int
 
 
 def _covariance_coefficient(channels, gram, degree: int) -> Matrix:
-    total = 0.0
     _, _, slots, dim = channels.shape
+    total = jnp.zeros((slots * dim, slots * dim), channels.dtype)
     for left in range(degree + 1):
         a, b = channels[left], channels[degree - left]
         if gram is None:
@@ -96,17 +98,18 @@ def _covariance_coefficient(channels, gram, degree: int) -> Matrix:
 def _sign_series(chain: Chain, z: Slots, orders: int) -> Series:
     """The same for a sign step, from its exact moments."""
     batch = chain.regime is Regime.BATCH_EQUIVALENT
-    params = chain.params(z)
+    sign, params = sign_optimizer(chain), chain.params(z)
 
     def moments(root_scale):
-        optimizer = chain.optimizer.rescaled_at(root_scale, chain.regime)
+        optimizer = sign.rescaled_at(root_scale, chain.regime)
+        assert isinstance(optimizer, SignSGD)
         inside, outside = optimizer.decays(params)
         # sign(r f + r inside + noise): the drift part of the gradient is what shrinks.
         shift = inside + (root_scale - 1) * chain.objective.gradient(params) if batch else inside
-        sign = chain.noise.sign_moments(chain.objective, params, shift)
-        covariance = jnp.diag(sign.covariance) if sign.covariance.ndim == 1 else sign.covariance
+        law = chain.noise.sign_moments(chain.objective, params, shift)
+        covariance = jnp.diag(law.covariance) if law.covariance.ndim == 1 else law.covariance
         rate = optimizer.learning_rate
-        return jnp.concatenate([-rate * (sign.mean + outside), (rate**2 * covariance).reshape(-1)])
+        return jnp.concatenate([-rate * (law.mean + outside), (rate**2 * covariance).reshape(-1)])
 
     coefficients = _taylor(moments, 2 * orders)[2::2]
     dim = params.shape[0]

@@ -123,11 +123,13 @@ def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalL
     for tensor, letters in ((first, "i"), (second, "ij"), (third, "ijk"), (fourth, "ijkl")):
         spec = "q," + ",".join(f"q{letter}" for letter in letters) + "->" + letters
 
-        def moment(steps, weights=weights, spec=spec, degree=len(letters)):
+        degree = len(letters)
+
+        def moment(steps, weights=weights, spec=spec, degree=degree):
             return jnp.einsum(spec, weights, *[steps] * degree)
 
         size, slope = jax.jvp(moment, (jnp.abs(step),), (rounding,))
-        chosen = tuple(np.asarray(_degree(len(index), len(letters))).T)
+        chosen = tuple(np.asarray(_degree(len(index), degree)).T)
         residuals.append((moment(step, law.weights) - tensor)[chosen])
         floors.append((_FLOOR * size + slope)[chosen])
     return jnp.concatenate(residuals), jnp.concatenate(floors)

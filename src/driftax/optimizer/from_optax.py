@@ -135,7 +135,7 @@ class _Layout:
                     "an optimizer whose state is vectors and step counters (adam, adamw, rmsprop, sgd)",
                 )
         self.names = tuple(names)
-        self.named: Callable[..., State] = namedtuple("OptaxState", self.names)
+        self.named: Callable[..., State] = namedtuple("OptaxState", self.names)  # type: ignore[misc]
         self._check_counters(family, state, probe)
 
     def _check_counters(self, family, state, probe) -> None:

@@ -16,7 +16,7 @@ Progress = Callable[[float, str], None]
 LOOKS = 8  # how often the verdict may be looked at while members are added; the false alarm is shared
 _FIRST_MEMBERS = {True: 128, False: 8192}  # by whether the law is a minibatch law
 _MOST_MEMBERS = 2**23
-_GROWTH = 8  # at most, per look
+_MOST_GROWTH, _LEAST_GROWTH = 8.0, 1.3  # of the members, per look
 
 
 class Row(NamedTuple):
@@ -68,23 +68,41 @@ def verify(
     per_look = false_alarm / LOOKS
     wanted = [_FIRST_MEMBERS[experiment.minibatch]] * count
     for look in range(1, LOOKS + 1):
-        before = time.monotonic()
-        ran = sum(w - s.members for w, s in zip(wanted, studies, strict=True))
+        before, ran = time.monotonic(), _work(wanted, studies)
         _grow(studies, wanted, progress, 0.05 + 0.9 * (look - 1) / LOOKS, 0.05 + 0.9 * look / LOOKS)
         rows = _judge(experiment, studies, per_look)
-        wanted = _next_members(rows, studies, per_look)
-        spent, cost = time.monotonic() - started, (time.monotonic() - before) / max(ran, 1)
-        more = sum(w - s.members for w, s in zip(wanted, studies, strict=True))
-        if more == 0 or spent + cost * more > budget_seconds:
+        cost = (time.monotonic() - before) / max(ran, 1.0)
+        left = budget_seconds - (time.monotonic() - started)
+        affordable = left / (cost * _work([2 * s.members for s in studies[-2:]], studies[-2:])) + 1
+        growth = min(_growth_wanted(rows, per_look), affordable)
+        if growth < _LEAST_GROWTH:
             break
-    progress(1.0, "decided" if more == 0 else "budget spent")
+        for position in range(max(0, count - 2), count):
+            leaf = studies[position].rung.leaf
+            target = min(growth * studies[position].members, _MOST_MEMBERS)
+            wanted[position] = leaf * math.ceil(target / leaf)
+    progress(1.0, "done")
     return Verification(rows, studies, look, time.monotonic() - started)
+
+
+def _work(wanted: list[int], studies: list[RungStudy]) -> float:
+    """Member-steps, in steps of rung 1, that are still to be run."""
+    return sum(max(0, w - s.members) / s.scale for w, s in zip(wanted, studies, strict=True))
+
+
+def _growth_wanted(rows: list[Row], false_alarm: float) -> float:
+    """The factor on the members of the two finest rungs that decides the row nearest to a decision; 0 for none."""
+    needed = [
+        row.test.members_needed(false_alarm) / row.test.rungs[-1].members
+        for row in rows
+        if row.verdict.answer is Answer.INCONCLUSIVE and row.verdict.more_members_help
+    ]
+    return min(max(min(needed), 2.0), _MOST_GROWTH) if needed else 0.0
 
 
 def _grow(studies: list[RungStudy], wanted: list[int], progress: Progress, low: float, high: float) -> None:
     """Grows every rung in blocks, so that progress can be told."""
-    work = [max(0, w - s.members) / s.scale for w, s in zip(wanted, studies, strict=True)]
-    total, done = sum(work) or 1.0, 0.0
+    total, done = _work(wanted, studies) or 1.0, 0.0
     for study, target in zip(studies, wanted, strict=True):
         block = 16 * study.rung.leaf
         while study.members < target:
@@ -107,17 +125,3 @@ def _judge(experiment: Experiment, studies: list[RungStudy], false_alarm: float)
 def _error(experiment: Experiment, study: RungStudy, model: int, observable: int):
     errors = [study.error(model, observable, r) for r in range(len(study.record))]
     return max(errors, key=lambda e: abs(e.weak_error)) if experiment.at_maximum else errors[-1]
-
-
-def _next_members(rows: list[Row], studies: list[RungStudy], false_alarm: float) -> list[int]:
-    """Members per rung for the next look: the two finest rungs grow while more members can decide a row."""
-    wanted = [study.members for study in studies]
-    if not any(row.verdict.answer is Answer.INCONCLUSIVE and row.verdict.more_members_help for row in rows):
-        return wanted
-    needed = max(row.test.members_needed(false_alarm) for row in rows if row.verdict.more_members_help)
-    for position in range(max(0, len(studies) - 2), len(studies)):
-        now = studies[position].members
-        target = min(max(needed, 2 * now), _GROWTH * now, _MOST_MEMBERS)
-        leaf = studies[position].rung.leaf
-        wanted[position] = max(now, leaf * math.ceil(target / leaf))
-    return wanted
