@@ -82,5 +82,5 @@ def _roots(equation: ModifiedEquation) -> Float[Array, "channel dim dim"] | None
 def _dense_noise(equation: ModifiedEquation, number: Scalar, z: Slots, normals) -> Slots:
     covariance = equation.step_covariance(number, z.reshape(-1))
     values, vectors = jnp.linalg.eigh(covariance)
-    root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
+    root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]) @ vectors.T
     return (root @ normals.reshape(-1)[: z.size]).reshape(z.shape)

