@@ -28,3 +28,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what is marked `needs_torch` where torch is not installed."""
     if TORCH_IS_MISSING and item.get_closest_marker("needs_torch"):
         pytest.skip("needs torch, which is not installed here: pip install 'driftax[torch]'")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_functions():
+    """Compiled functions of one file are of no use to the next, and together they fill the memory."""
+    yield
+    jax.clear_caches()

@@ -18,19 +18,21 @@ def run(*words: str, **keywords) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*DRIFTAX, *words], capture_output=True, text=True, timeout=60, **keywords)
 
 
-def test_help_answers_in_under_a_second():
-    seconds = []
-    for _ in range(4):
-        before = time.perf_counter()
-        answer = run("--help")
-        seconds.append(time.perf_counter() - before)
-        assert answer.returncode == 0
-        if seconds[-1] < 1.0:
-            break
+def test_help_lists_the_verbs_and_imports_nothing_heavy():
+    """What makes `--help` answer in a fraction of a second; the seconds themselves depend on the machine."""
+    answer = run("--help")
+    assert answer.returncode == 0
     verbs = ["demo", "local-order", "derive", "simulate", "verify", "doctor"]
     places = [answer.stdout.index(f" {verb} ") for verb in verbs]
     assert places == sorted(places)
-    assert min(seconds) < 1.0
+    code = (
+        "import sys; from driftax.cli.main import main; main(['--help']); "
+        "print(*(set(sys.modules) & {'jax', 'numpy', 'scipy', 'xarray', 'matplotlib', 'optax', 'torch'}), file=sys.stderr)"
+    )
+    heavy = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert heavy.stderr.strip() == ""
 
 
 def test_help_imports_nothing_heavy():

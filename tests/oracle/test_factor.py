@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle import cases
 
 from driftax import SGD, Adam, Chain, GaussianNoise, Regime, RMSprop, SignSGD, derive
 from driftax.equation.factor import channel_count, has_channels, step_noise
+from oracle import cases
 
 BALLISTIC, BATCH = Regime.BALLISTIC, Regime.BATCH_EQUIVALENT
 MATRIX = GaussianNoise([[0.8, 0.3], [0.3, 0.5]])

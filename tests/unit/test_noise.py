@@ -50,7 +50,7 @@ def isserlis(covariance, powers):
     for position, partner in enumerate(rest):
         left = rest[:position] + rest[position + 1 :]
         total += covariance[first, partner] * isserlis(
-            covariance, [left.members(i) for i in range(len(powers))]
+            covariance, [left.count(i) for i in range(len(powers))]
         )
     return total
 
