@@ -81,7 +81,6 @@ CASES = [
     (RMSprop(0.2, 0.94, 0.15, 0.37), "matrix", BALLISTIC, (1, 2)),
     (RMSprop(0.2, 0.94, 0.15, denominator=Denominator.PREVIOUS), "diagonal", BATCH, (1, 2)),
     (Adam(0.2, 0.9, 0.94, 0.15, 0.37), "diagonal", BALLISTIC, (2,)),
-    (Adam(0.2, 0.9, 0.94, 0.15, 0.37), "diagonal", BATCH, (2,)),
     (SignSGD(0.2, 0.37), "matrix", BALLISTIC, (2,)),
     (SignSGD(0.2, 0.37), "diagonal", BATCH, (1, 2)),
 ]

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from driftax._types import Scalar, Slots
+from driftax._types import Flat, Scalar, Slots
 from driftax.compiler.finite_step import generator
 from driftax.compiler.law import LocalLaw, local_law
 from driftax.compiler.obstruction import pairings, symmetric_sum
@@ -98,31 +98,20 @@ def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalL
     flat = z.reshape(-1)
     b = equation.step_drift(number, flat)[index]
     a = equation.step_covariance(number, flat)[np.ix_(index, index)]
-    whole_mean, whole_covariance = flat_mean(chain, equation.nodes), flat_covariance(chain, equation.nodes)
-    direction, moments = whole_mean(number, flat), whole_covariance(number, flat)
-
-    def mean(step, point):
-        return whole_mean(step, point)[index]
-
-    def covariance(step, point):
-        return whole_covariance(step, point)[np.ix_(index, index)]
-
-    m, c, rows = direction[index], moments[np.ix_(index, index)], moments[index]
-    mean_along = jax.vmap(lambda row: jax.jvp(lambda y: mean(number, y), (flat,), (row,))[1])(rows)
-    covariance_along = jax.vmap(lambda row: jax.jvp(lambda y: covariance(number, y), (flat,), (row,))[1])(
-        rows
-    )
-    first = b + 0.5 * generator(mean, number, flat, direction, moments)
-    second = a + jnp.outer(m, m) + 0.5 * (mean_along + mean_along.T)
-    second = second + 0.5 * generator(covariance, number, flat, direction, moments)
-    third = symmetric_sum(jnp.einsum("i,jk->ijk", m, c) + 0.5 * covariance_along)
-    fourth = pairings(c)
+    mean = flat_mean(chain, equation.nodes)
+    direction = mean(number, flat)
+    m = direction[index]
+    if equation.full:
+        first, second, third = _expansion(equation, number, flat, index)
+    else:  # what is left out of the equation is O(h^3) in every residual too
+        first = 0.5 * generator(lambda k, y: mean(k, y)[index], number, flat, direction, None)
+        second, third = jnp.outer(m, m), symmetric_sum(jnp.einsum("i,jk->ijk", m, a))
+    first, second, fourth = b + first, a + second, pairings(a)
     step = law.increments(chain, number, z)
     weights, rounding = jnp.abs(law.weights), jnp.broadcast_to(_ROUNDING * jnp.abs(flat[index]), step.shape)
     residuals, floors = [], []
     for tensor, letters in ((first, "i"), (second, "ij"), (third, "ijk"), (fourth, "ijkl")):
         spec = "q," + ",".join(f"q{letter}" for letter in letters) + "->" + letters
-
         degree = len(letters)
 
         def moment(steps, weights=weights, spec=spec, degree=degree):
@@ -133,6 +122,31 @@ def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalL
         residuals.append((moment(step, law.weights) - tensor)[chosen])
         floors.append((_FLOOR * size + slope)[chosen])
     return jnp.concatenate(residuals), jnp.concatenate(floors)
+
+
+def _expansion(equation: ModifiedEquation, number: Scalar, flat: Flat, index: np.ndarray):
+    """`1/2 A A f` on the monomials of degree 1 and 2, and all of degree 3."""
+    whole_mean = flat_mean(equation.chain, equation.nodes)
+    whole_covariance = flat_covariance(equation.chain, equation.nodes)
+    direction, moments = whole_mean(number, flat), whole_covariance(number, flat)
+
+    def mean(step, point):
+        return whole_mean(step, point)[index]
+
+    def covariance(step, point):
+        return whole_covariance(step, point)[np.ix_(index, index)]
+
+    def along(function):
+        return jax.vmap(lambda row: jax.jvp(lambda y: function(number, y), (flat,), (row,))[1])(
+            moments[index]
+        )
+
+    m, c = direction[index], moments[np.ix_(index, index)]
+    transport = along(mean)
+    first = 0.5 * generator(mean, number, flat, direction, moments)
+    second = jnp.outer(m, m) + 0.5 * (transport + transport.T)
+    second = second + 0.5 * generator(covariance, number, flat, direction, moments)
+    return first, second, symmetric_sum(jnp.einsum("i,jk->ijk", m, c) + 0.5 * along(covariance))
 
 
 def _degree(count: int, degree: int) -> list[tuple[int, ...]]:

@@ -27,7 +27,7 @@ _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
 _FRESH_BATCHES = 16  # of the noise of a minibatch law; more of them couple it closer to the optimizer
 _FEW_BATCHES = 2  # where the coupling is of no use
-_BIAS_MEMBERS = 64  # of the small study that measures the integrator where the large one cannot
+BIAS_MEMBERS = 64  # of the small study that measures the integrator where the large one cannot
 
 
 class Experiment(NamedTuple):
@@ -141,14 +141,13 @@ class Experiment(NamedTuple):
         )
 
     def rung_study(self, position: int, seed: int) -> RungStudy:
-        """The ensemble of one rung of the ladder, with no member run yet."""
+        """The ensemble of one rung of the ladder, with no member run yet (nor of its `refinement`)."""
         if not self.minibatch:
             return self._study(position, seed, self.levels, 0)
         study = self._study(position, seed, self.levels[:1], _FRESH_BATCHES)
         if position == len(self.ladder) - 1:  # the rung whose bias the verdict asks for
             study.refinement = self._study(position, seed, self.levels, _FEW_BATCHES)
             study.refinement.key = jax.random.fold_in(study.key, len(self.ladder))
-            study.refinement.grow(_BIAS_MEMBERS)
         return study
 
     def _study(self, position: int, seed: int, levels: tuple[int, ...], fresh: int) -> RungStudy:

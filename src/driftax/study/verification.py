@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from driftax.compare.order_test import Answer, OrderTest, Verdict
 from driftax.compare.weak_error import RungStudy
-from driftax.study.experiment import Experiment
+from driftax.study.experiment import BIAS_MEMBERS, Experiment
 
 Progress = Callable[[float, str], None]
 
@@ -57,19 +59,19 @@ def verify(
     started = time.monotonic()
     experiment.check()
     count = len(experiment.ladder)
-    studies = []
-    for position in range(count):
-        progress(0.05 * position / count, f"compiling rung {experiment.ladder[position]:g}")
-        studies.append(experiment.rung_study(position, seed))
+    progress(0.0, "compiling")
+    studies = [experiment.rung_study(position, seed) for position in range(count)]
     if members is not None:
-        _grow(studies, [members] * count, progress, 0.05, 1.0)
+        with _measured_bias(studies):
+            _grow(studies, [members] * count, progress, 0.05, 1.0)
         rows = _judge(experiment, studies, false_alarm)
         return Verification(rows, studies, 1, time.monotonic() - started)
     per_look = false_alarm / LOOKS
     wanted = [_FIRST_MEMBERS[experiment.minibatch]] * count
     for look in range(1, LOOKS + 1):
         before, ran = time.monotonic(), _work(wanted, studies)
-        _grow(studies, wanted, progress, 0.05 + 0.9 * (look - 1) / LOOKS, 0.05 + 0.9 * look / LOOKS)
+        with _measured_bias(studies):
+            _grow(studies, wanted, progress, 0.05 + 0.9 * (look - 1) / LOOKS, 0.05 + 0.9 * look / LOOKS)
         rows = _judge(experiment, studies, per_look)
         cost = (time.monotonic() - before) / max(ran, 1.0)
         left = budget_seconds - (time.monotonic() - started)
@@ -83,6 +85,17 @@ def verify(
             wanted[position] = leaf * math.ceil(target / leaf)
     progress(1.0, "done")
     return Verification(rows, studies, look, time.monotonic() - started)
+
+
+@contextmanager
+def _measured_bias(studies: list[RungStudy]) -> Iterator[None]:
+    """Runs the small ensembles that measure the integrator's bias beside what is done in the context."""
+    with ThreadPoolExecutor() as threads:
+        small = [study.refinement for study in studies if study.refinement is not None]
+        running = [threads.submit(study.grow, BIAS_MEMBERS) for study in small]
+        yield
+        for result in running:
+            result.result()
 
 
 def _work(wanted: list[int], studies: list[RungStudy]) -> float:

@@ -76,7 +76,7 @@ def test_residuals_of_order_1_equal_their_definition(name, regime):
 def test_residuals_of_order_2_equal_their_definition_up_to_h_cubed():
     """Nothing that order 2 decides on is lost by the mean and covariance of one step in the second term."""
     equation, z = derive(family.chain("SGD", Regime.BATCH_EQUIVALENT)), family.state("SGD", 1)
-    powers = [(1,), (2,), (3,)]
+    powers = [(1,), (2,)]
     fast, slow, h = both(equation, z, powers, 2.0**-4)
     fine_fast, fine_slow, fine_h = both(equation, z, powers, 2.0**-6)
     gap, fine_gap = np.abs(fast - slow) / h**3, np.abs(fine_fast - fine_slow) / fine_h**3
@@ -98,10 +98,9 @@ def curved_sum():
     ("optimizer", "replacement"),
     [
         (RMSprop(0.1, 0.95, 0.2, 0.3, denominator=Denominator.UPDATED), True),
-        (RMSprop(0.1, 0.95, 0.2, 0.3, denominator=Denominator.PREVIOUS), False),
         (Adam(0.1, 0.9, 0.95, 0.2), False),
     ],
-    ids=["rmsprop updated", "rmsprop previous", "adam"],
+    ids=["rmsprop", "adam"],
 )
 def test_the_equation_under_minibatch_noise_against_all_batches(optimizer, replacement):
     """Order 2 for the true law: a skewed law on 10 or 25 points, correlated between the coordinates."""
