@@ -78,6 +78,13 @@ def test_a_sign_change_before_the_finest_rungs_refutes_nothing():
     assert "sign" in verdict.reason
 
 
+def test_few_members_decide_nothing():
+    few = tuple(rung._replace(members=16) for rung in rungs(powers(1)))
+    verdict = OrderTest("m", "o", 2, few).verdict(1e-3)
+    assert verdict.answer is Answer.INCONCLUSIVE
+    assert "fewer than 100 members" in verdict.reason
+
+
 def test_two_rungs_are_inconclusive():
     assert judge(powers(2)[:2], 2).answer is Answer.INCONCLUSIVE
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from driftax._errors import DriftaxError
 from driftax.cli.environment import prepare
 from driftax.cli.options import OUTPUT, AllowObstructed, MethodName, Order, Output, Rung, StateFile, StudyFile
 from driftax.cli.show import Table, show_json, show_tables
@@ -111,7 +111,11 @@ def _numbers(equation: ModifiedEquation, z: Any, step: float) -> dict[str, Any]:
     found = equation.obstruction or obstruction(equation.chain, step, z, equation.nodes)
     drift, covariance = coefficients(equation, step, z.reshape(-1))
     if not (np.all(np.isfinite(drift)) and np.all(np.isfinite(covariance))):
-        print("some coefficients are not finite here: is a second moment 0?", file=sys.stderr)
+        raise DriftaxError(
+            "drift and covariance at a state",
+            "coefficients that are not finite there",
+            "a state with second moments above 0 and params of a size that can be squared",
+        )
     return {
         "state": _names(equation.chain, z.shape[1]),
         "time_step": float(equation.time_step),

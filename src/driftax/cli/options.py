@@ -23,6 +23,14 @@ def seconds(hint: Any, tokens: Sequence[Any]) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+def whole(hint: Any, tokens: Sequence[Any]) -> int:
+    """A whole number, where the parser would round 1.5 to 2."""
+    text = tokens[0].value.strip()
+    if not re.fullmatch(r"[+-]?\d+(?:_\d+)*", text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def between(low: float, high: float, words: str) -> Callable[[Any, Any], None]:
     """A validator of numbers in [low, high], which are described by `words`."""
 
@@ -52,8 +60,12 @@ AllowObstructed = Annotated[
     bool, Parameter(help="Take the order-2 equation although order 2 does not exist.")
 ]
 Report = Annotated[bool, Parameter(help="Write report.html too (needs the extra `report`).")]
-Seed = Annotated[int | None, Parameter(validator=between(0.0, _LARGEST, "a whole number of 0 or more"))]
-Members = Annotated[int | None, Parameter(validator=between(2.0, _LARGEST, "a whole number of 2 or more"))]
+Seed = Annotated[
+    int | None, Parameter(converter=whole, validator=between(0.0, _LARGEST, "a whole number of 0 or more"))
+]
+Members = Annotated[
+    int | None, Parameter(converter=whole, validator=between(2.0, _LARGEST, "a whole number of 2 or more"))
+]
 Budget = Annotated[float | None, Parameter(converter=seconds)]
 Alpha = Annotated[float, Parameter(validator=between(_ABOVE_ZERO, 0.5, "a probability in (0, 0.5]"))]
 Rung = Annotated[float, Parameter(validator=between(_ABOVE_ZERO, 1.0, "a factor in (0, 1]"))]

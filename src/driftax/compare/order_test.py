@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from driftax.statistics.intervals import normal_quantile, ratio_magnitude
 
+FEWEST_MEMBERS = 100  # for a normal interval
 BIAS_SHARE = 0.1  # of the finest error: what the integrator's own bias may be
 
 
@@ -93,6 +94,12 @@ class OrderTest(NamedTuple):
 
         if len(self.rungs) < 3:
             return say(Answer.INCONCLUSIVE, "fewer than three rungs: add a finer one to the ladder")
+        if min(rung.members for rung in self.rungs[-2:]) < FEWEST_MEMBERS:
+            return say(
+                Answer.INCONCLUSIVE,
+                f"fewer than {FEWEST_MEMBERS} members: a standard error from so few is not to be trusted",
+                True,
+            )
         if self._changes_sign(false_alarm):
             return say(
                 Answer.INCONCLUSIVE,

@@ -147,6 +147,9 @@ def bias_correction(decay: Scalar, steps: Scalar) -> Scalar:
     return -jnp.expm1(steps * jnp.log(decay))
 
 
+_LARGEST_RATE = 1e6  # beyond it one step overflows what is squared
+
+
 def check_hyperparameters(optimizer: str, **values: Scalar) -> None:
     """Refuses numbers no optimizer can have; `decay`, `b1`, `b2` lie in [0, 1), the others are 0 or more."""
     for name, value in values.items():
@@ -157,11 +160,11 @@ def check_hyperparameters(optimizer: str, **values: Scalar) -> None:
         is_decay = name in ("decay", "b1", "b2")
         inside = 0 <= number < 1 if is_decay else number >= 0
         if name == "learning_rate":
-            inside = number > 0
+            inside = 0 < number < _LARGEST_RATE
         if not inside or not np.isfinite(number):
             limits = "a number in [0, 1)" if is_decay else "a number of 0 or more"
             if name == "learning_rate":
-                limits = "a number above 0"
+                limits = f"a number above 0 and below {_LARGEST_RATE:g}"
             raise DriftaxError(f"`{optimizer}`", f"{name} = {number:g}", f"{name} = {limits}")
 
 

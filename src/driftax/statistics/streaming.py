@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_MEMBERS_PER_CONTROL = 20  # fewer would fit the noise they are to remove
+
 
 class Moments(NamedTuple):
     """Number of members, mean [..., column] and centred co-moments [..., column, column] of columns over members."""
@@ -39,7 +41,8 @@ def controlled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean of a column, improved by columns whose exact mean is 0, and its standard error.
 
-    The coefficients are the regression of the target on the controls over all members.
+    The coefficients are the regression of the target on the controls over all members; an ensemble too small
+    for a regression goes without.
 
     Args:
         moments: of all columns; any leading axes.
@@ -51,10 +54,12 @@ def controlled(
     """
     covariance = moments.covariance
     mean, variance = moments.mean[..., target], covariance[..., target, target]
-    if len(controls):
+    fewest = int(np.min(moments.members))
+    if len(controls) and fewest > _MEMBERS_PER_CONTROL * len(controls):
         gram = covariance[..., controls[:, None], controls[None, :]]
         cross = covariance[..., controls, target]
         coefficients = np.einsum("...ij,...j->...i", np.linalg.pinv(gram, rcond=1e-10, hermitian=True), cross)
         mean = mean - np.sum(coefficients * moments.mean[..., controls], axis=-1)
         variance = variance - np.sum(coefficients * cross, axis=-1)
+        variance = variance * ((moments.members - 1) / (moments.members - 1 - len(controls)))
     return mean, np.sqrt(np.maximum(variance, 0.0) / np.maximum(moments.members, 1))

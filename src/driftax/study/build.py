@@ -104,8 +104,8 @@ def read_state(path: str | Path, chain: Chain) -> tuple[Slots, float]:
             raise DriftaxError(asked, f"no {slot}; the state has {', '.join(slots)}", example)
         rows.append(_row(asked, slot, values[slot], chain.objective.dim))
     step = values.get("step", 0)
-    if not _finite(step) or step < 0:
-        raise DriftaxError(asked, f"step = {step}", "step: a number of 0 or more, in steps of rung 1")
+    if not _finite(step) or step < 0 or step != int(step):
+        raise DriftaxError(asked, f"step = {step}", "step: a whole number of 0 or more, in steps of rung 1")
     second = [row for row, power in zip(rows, chain.optimizer.slots.values(), strict=True) if power == 2]
     lowest = min((min(row) for row in second), default=1.0)
     if lowest < 0 or (lowest == 0 and chain.log_second_moments):

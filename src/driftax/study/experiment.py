@@ -27,7 +27,7 @@ _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
 _FRESH_BATCHES = 16  # of the noise of a minibatch law; more of them couple it closer to the optimizer
 _FEW_BATCHES = 2  # where the coupling is of no use
-BIAS_MEMBERS = 64  # of the small study that measures the integrator where the large one cannot
+BIAS_MEMBERS = 32  # of the small study that measures the integrator where the large one cannot
 
 
 class Experiment(NamedTuple):

@@ -20,7 +20,6 @@ from driftax.study.spec import Study
 from driftax.study.verification import Progress, Verification, verify
 
 SIMULATED_MEMBERS = {True: 256, False: 16384}  # by whether the law is a minibatch law
-BUDGET_SECONDS = 300.0
 
 
 def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Experiment:
@@ -110,7 +109,7 @@ def run_verify(
         study: as read by `load_study`.
         seed: in place of the file's.
         members: per rung, in place of the file's; left out in both, grown until every verdict is decided.
-        budget_seconds: of the growing; 300 by default.
+        budget_seconds: stops adding members when it is spent; 300 by default where they grow.
         alpha: probability with which a true claim is refuted, per row.
         progress: told the fraction done and what is being done.
         allow_obstructed: runs an order-2 equation where order 2 does not exist.
@@ -124,7 +123,7 @@ def run_verify(
         experiment,
         seed=seed,
         members=members or study.comparison("verify").members,
-        budget_seconds=BUDGET_SECONDS if budget_seconds is None else budget_seconds,
+        budget_seconds=budget_seconds,
         false_alarm=alpha,
         progress=progress or _silent,
     )

@@ -15,6 +15,8 @@ from driftax.study.experiment import BIAS_MEMBERS, Experiment
 
 Progress = Callable[[float, str], None]
 
+BUDGET_SECONDS = 300.0
+_BLOCK = 16  # leaves run at once
 LOOKS = 8  # how often the verdict may be looked at while members are added; the false alarm is shared
 _FIRST_MEMBERS = {True: 128, False: 8192}  # by whether the law is a minibatch law
 _MOST_MEMBERS = 2**23
@@ -42,7 +44,7 @@ def verify(
     *,
     seed: int,
     members: int | None,
-    budget_seconds: float,
+    budget_seconds: float | None,
     false_alarm: float,
     progress: Progress,
 ) -> Verification:
@@ -52,7 +54,8 @@ def verify(
         experiment: what is compared.
         seed: of all random numbers.
         members: per rung; None grows them until every verdict is decided or the budget is spent.
-        budget_seconds: of the growing.
+        budget_seconds: after which no members are added (every rung gets some); None: 300 where members grow,
+            no limit where they are given.
         false_alarm: probability with which a true claim is refuted, per row.
         progress: told the fraction done and what is being done.
     """
@@ -62,11 +65,13 @@ def verify(
     progress(0.0, "compiling")
     studies = [experiment.rung_study(position, seed) for position in range(count)]
     if members is not None:
+        deadline = math.inf if budget_seconds is None else started + budget_seconds
         with _measured_bias(studies):
-            _grow(studies, [members] * count, progress, 0.05, 1.0)
+            _grow(studies, [members] * count, progress, 0.05, 1.0, deadline)
         rows = _judge(experiment, studies, false_alarm)
         return Verification(rows, studies, 1, time.monotonic() - started)
     per_look = false_alarm / LOOKS
+    budget_seconds = BUDGET_SECONDS if budget_seconds is None else budget_seconds
     wanted = [_FIRST_MEMBERS[experiment.minibatch]] * count
     for look in range(1, LOOKS + 1):
         before, ran = time.monotonic(), _work(wanted, studies)
@@ -113,14 +118,25 @@ def _growth_wanted(rows: list[Row], false_alarm: float) -> float:
     return min(max(min(needed), 2.0), _MOST_GROWTH) if needed else 0.0
 
 
-def _grow(studies: list[RungStudy], wanted: list[int], progress: Progress, low: float, high: float) -> None:
-    """Grows every rung in blocks, so that progress can be told."""
+def _grow(
+    studies: list[RungStudy],
+    wanted: list[int],
+    progress: Progress,
+    low: float,
+    high: float,
+    deadline: float = math.inf,
+) -> None:
+    """Grows the rungs in turn, block by block, so that progress can be told and a deadline cuts all alike."""
     total, done = _work(wanted, studies) or 1.0, 0.0
-    for study, target in zip(studies, wanted, strict=True):
-        block = 16 * study.rung.leaf
-        while study.members < target:
-            step = min(block, target - study.members)
+    growing = True
+    while growing:
+        growing = False
+        for study, target in zip(studies, wanted, strict=True):
+            step = min(_BLOCK * study.rung.leaf, target - study.members)
+            if step <= 0 or (study.members and time.monotonic() > deadline):
+                continue
             study.grow(study.members + step)
+            growing = True
             done += step / study.scale
             progress(low + (high - low) * done / total, f"rung {study.scale:g}: {study.members:,} members")
 
