@@ -26,6 +26,7 @@ from driftax.compiler.law import LocalLaw, local_law
 from driftax.compiler.obstruction import pairings, symmetric_sum
 from driftax.compiler.step_moments import flat_covariance, flat_mean
 from driftax.equation._value import ModifiedEquation
+from driftax.regime import Regime
 
 _FLOOR = 1e-13  # of the moment: below it a residual is rounding error
 _ROUNDING = 1e-14  # of the state: the step is a difference of two states
@@ -101,9 +102,9 @@ def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalL
     mean = flat_mean(chain, equation.nodes)
     direction = mean(number, flat)
     m = direction[index]
-    if equation.full:
+    if equation.full or chain.regime is Regime.BATCH_EQUIVALENT:
         first, second, third = _expansion(equation, number, flat, index)
-    else:  # what is left out of the equation is O(h^3) in every residual too
+    else:  # ballistic: what is left out of the equation is O(h^3) in every residual too
         first = 0.5 * generator(lambda k, y: mean(k, y)[index], number, flat, direction, None)
         second, third = jnp.outer(m, m), symmetric_sum(jnp.einsum("i,jk->ijk", m, a))
     first, second, fourth = b + first, a + second, pairings(a)
