@@ -47,19 +47,17 @@ class Local:
 
 def local(loss, covariance, x, third=None) -> Local:
     """Derivatives by automatic differentiation of the loss and of the covariance [dim, dim]; Gaussian noise."""
-    S = np.asarray(covariance(x))
     n = len(x)
-    return Local(
-        np.asarray(x),
-        np.asarray(jax.grad(loss)(x)),
-        np.asarray(jax.hessian(loss)(x)),
-        np.asarray(jax.jacfwd(jax.hessian(loss))(x)),
-        S,
-        np.asarray(jax.jacfwd(covariance)(x)),
-        np.asarray(jax.jacfwd(jax.jacfwd(covariance))(x)),
-        np.zeros((n, n, n)) if third is None else third,
-        2 * S * S,
-    )
+
+    @jax.jit
+    def derivatives(at):
+        hessian, slope = jax.hessian(loss), jax.jacfwd(covariance)
+        first = (jax.grad(loss)(at), hessian(at), jax.jacfwd(hessian)(at))
+        return at, *first, covariance(at), slope(at), jax.jacfwd(slope)(at)
+
+    values = [np.asarray(value) for value in derivatives(x)]
+    skew = np.zeros((n, n, n)) if third is None else third
+    return Local(*values, skew, 2 * values[4] * values[4])
 
 
 def inverse_denominator(v, eps):

@@ -390,7 +390,7 @@ def test_minibatch_of_a_two_point_law(few, replacement):
         assert float(jnp.sum(weights * grid[..., 0] ** p * grid[..., 1] ** q)) == pytest.approx(
             expected, abs=1e-8
         )
-    slope = jax.jacfwd(lambda at: law.gram(objective, at, 3))(x)
+    slope = jax.jit(jax.jacfwd(lambda at: law.gram(objective, at, 3)))(x)
     assert np.all(np.isfinite(slope))
 
 
@@ -408,7 +408,9 @@ def test_the_full_batch_without_replacement_has_no_noise(size):
 def test_minibatch_moments_are_differentiable_where_a_coordinate_has_no_noise():
     objective, law = tiny_sum(6), MinibatchNoise(2)
     for part in (law.rule, law.gram):
-        slope = jax.jacfwd(jax.jacfwd(lambda x, part=part: jax.tree.leaves(part(objective, x, 3))))(X)
+        slope = jax.jit(jax.jacfwd(jax.jacfwd(lambda x, part=part: jax.tree.leaves(part(objective, x, 3)))))(
+            X
+        )
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(slope))
 
 
