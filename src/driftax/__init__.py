@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from driftax._errors import DriftaxError as DriftaxError
+    from driftax.bridge.torch_optimizers import from_torch as from_torch
     from driftax.chain import Chain as Chain
     from driftax.compare.order_test import OrderTest as OrderTest
     from driftax.equation import ModifiedEquation as ModifiedEquation
@@ -18,14 +19,27 @@ if TYPE_CHECKING:
     from driftax.equation.derivation import derive as derive
     from driftax.noise.gaussian import GaussianNoise as GaussianNoise
     from driftax.noise.minibatch import MinibatchNoise as MinibatchNoise
+    from driftax.objective.double_well import DoubleWell as DoubleWell
     from driftax.objective.finite_sum import FiniteSum as FiniteSum
+    from driftax.objective.function import FunctionObjective as FunctionObjective
+    from driftax.objective.polynomial import polynomial as polynomial
     from driftax.objective.quadratic import Quadratic as Quadratic
     from driftax.objective.rosenbrock import Rosenbrock as Rosenbrock
+    from driftax.objective.saddle import Saddle as Saddle
+    from driftax.optimizer.adagrad import Adagrad as Adagrad
     from driftax.optimizer.adam import Adam as Adam
+    from driftax.optimizer.amsgrad import AMSGrad as AMSGrad
     from driftax.optimizer.from_optax import from_optax as from_optax
+    from driftax.optimizer.groups import Grouped as Grouped
+    from driftax.optimizer.lion import Lion as Lion
+    from driftax.optimizer.momentum import Momentum as Momentum
+    from driftax.optimizer.nadam import NAdam as NAdam
+    from driftax.optimizer.radam import RAdam as RAdam
     from driftax.optimizer.rmsprop import RMSprop as RMSprop
+    from driftax.optimizer.schedule import Scheduled as Scheduled
     from driftax.optimizer.sgd import SGD as SGD
     from driftax.optimizer.signsgd import SignSGD as SignSGD
+    from driftax.optimizer.signum import Signum as Signum
     from driftax.regime import Regime as Regime
 
 __version__ = "0.1.0"
@@ -35,14 +49,28 @@ _HOME = {
     "Regime": "regime",
     "Quadratic": "objective.quadratic",
     "Rosenbrock": "objective.rosenbrock",
+    "Saddle": "objective.saddle",
+    "DoubleWell": "objective.double_well",
     "FiniteSum": "objective.finite_sum",
+    "polynomial": "objective.polynomial",
+    "FunctionObjective": "objective.function",
     "GaussianNoise": "noise.gaussian",
     "MinibatchNoise": "noise.minibatch",
     "SGD": "optimizer.sgd",
+    "Momentum": "optimizer.momentum",
     "SignSGD": "optimizer.signsgd",
+    "Signum": "optimizer.signum",
+    "Lion": "optimizer.lion",
+    "Adagrad": "optimizer.adagrad",
     "RMSprop": "optimizer.rmsprop",
     "Adam": "optimizer.adam",
+    "AMSGrad": "optimizer.amsgrad",
+    "Scheduled": "optimizer.schedule",
+    "NAdam": "optimizer.nadam",
+    "RAdam": "optimizer.radam",
+    "Grouped": "optimizer.groups",
     "from_optax": "optimizer.from_optax",
+    "from_torch": "bridge.torch_optimizers",
     "Chain": "chain",
     "ModifiedEquation": "equation",
     "derive": "equation.derivation",

@@ -51,6 +51,7 @@ class Chain(eqx.Module):
         log_second_moments: bool = False,
     ):
         # Python numbers become arrays, so that no value is baked into a compiled function.
+        optimizer.check_regime(regime)
         self.objective, self.noise, self.optimizer = _as_arrays((objective, noise, optimizer))
         self.regime, self.log_second_moments = regime, log_second_moments
 
@@ -89,7 +90,11 @@ class Chain(eqx.Module):
 
     def real(self, z: Slots) -> Any:
         """The optimizer's own state, in its own units."""
-        return self.optimizer.unpack(self.natural(z) / self.units)
+        return self.optimizer.unpack(self.real_rows(z))
+
+    def real_rows(self, z: Slots) -> Slots:
+        """The vectors of the optimizer's own state, in its own units."""
+        return self.natural(z) / self.units
 
     def from_real(self, state: Any) -> Slots:
         """Coordinates of the optimizer's own state."""
@@ -97,12 +102,10 @@ class Chain(eqx.Module):
 
     @property
     def units(self) -> Float[Array, "slot 1"]:
-        """What each slot is multiplied by in the regime's units: h for second moments, batch-equivalent."""
-        scaled = self.regime is Regime.BATCH_EQUIVALENT and self.optimizer.normalised
-        unit, one = self.time_step, jnp.ones_like(self.time_step)
-        return jnp.stack(
-            [unit if scaled and i in self._second_moments else one for i in range(len(self.slots))]
-        )[:, None]
+        """What each slot is multiplied by in the regime's units."""
+        units = self.optimizer.units(self.regime)
+        one = jnp.ones_like(self.time_step)
+        return jnp.stack([jnp.asarray(units.get(name, one), one.dtype) for name in self.slots])[:, None]
 
     def _map_moments(self, z: Slots, function) -> Slots:
         return jnp.stack([function(row) if i in self._second_moments else row for i, row in enumerate(z)])

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from driftax import DriftaxError, FiniteSum, Quadratic, Rosenbrock
+from driftax import (
+    SGD,
+    Chain,
+    DoubleWell,
+    DriftaxError,
+    FiniteSum,
+    FunctionObjective,
+    GaussianNoise,
+    MinibatchNoise,
+    Quadratic,
+    Rosenbrock,
+    Saddle,
+    derive,
+    local_order,
+    polynomial,
+)
 from driftax.objective.models import breast_cancer, finite_sum_by_name, logistic, mlp
+from driftax.study.build import build_chain, natural_start
+from driftax.study.spec import load_study
 
 DATA = breast_cancer()
 PROBLEMS = {
     "quadratic": (Quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 0.7]], [0.1, -0.2, 0.3]), 3),
     "rosenbrock": (Rosenbrock(4, 2.5), 4),
+    "saddle": (Saddle([2.0, -1.5, -0.3], 0.7), 3),
+    "double_well": (DoubleWell(3, 0.7, 1.3, -0.2), 3),
+    "polynomial": (polynomial(alpha=0.5), 1),
+    "function": (FunctionObjective(lambda x: jnp.sum(jnp.log1p(x**2)) + 0.3 * x[0] * x[1], 3), 3),
     "logistic": (logistic(DATA).objective, 31),
     "mlp": (mlp(DATA, jax.random.key(3), width=3).objective, 3 * 31 + 4),
 }
@@ -131,3 +155,346 @@ def test_finite_sum_of_a_pytree_of_examples():
     x = jnp.asarray([0.3, -0.4])
     a, b = np.asarray(examples["a"])[:, None], np.asarray(examples["b"])
     np.testing.assert_allclose(objective.gradient(x), (a * (np.asarray(x) - b)).mean(axis=0), rtol=1e-13)
+
+
+def test_saddle_in_closed_form():
+    x = np.array([0.4, -0.7])
+    expected = 0.5 * (x[0] ** 2 - x[1] ** 2) + 0.25 * x[1] ** 4  # the papers' form
+    assert float(Saddle().loss(jnp.asarray(x))) == pytest.approx(expected, rel=1e-14)
+    objective, _ = PROBLEMS["saddle"]
+    origin = jnp.zeros(3)
+    assert not np.any(objective.gradient(origin))
+    np.testing.assert_allclose(jax.hessian(objective.loss)(origin), np.diag([2.0, -1.5, -0.3]), atol=1e-14)
+    bottom = jnp.asarray([0.0, -np.sqrt(1.5 / 0.7), np.sqrt(0.3 / 0.7)])
+    np.testing.assert_allclose(objective.gradient(bottom), 0, atol=1e-14)
+    assert float(objective.loss(bottom)) == pytest.approx(-(1.5**2 + 0.3**2) / (4 * 0.7), rel=1e-14)
+
+
+def test_double_well_in_closed_form():
+    x = np.array([0.4, -1.7])
+    assert float(DoubleWell(2).loss(jnp.asarray(x))) == pytest.approx(
+        float(np.sum((x**2 - 1) ** 2 / 4)), rel=1e-14
+    )
+    level = DoubleWell(1, depth=0.7, width=1.3)
+    for point, height, curvature in ((1.3, 0.0, 8), (-1.3, 0.0, 8), (0.0, 0.7, -4)):
+        at = jnp.asarray([point])
+        assert float(level.loss(at)) == pytest.approx(height, abs=1e-14)
+        assert float(level.gradient(at)[0]) == pytest.approx(0, abs=1e-14)
+        second = float(jax.hessian(level.loss)(at)[0, 0])
+        assert second == pytest.approx(curvature * 0.7 / 1.3**2, rel=1e-12)
+    right, left = (float(DoubleWell(tilt=0.1).loss(jnp.asarray([x]))) for x in (1.0, -1.0))
+    assert right - left == pytest.approx(0.2, rel=1e-14)
+
+
+def test_a_tilt_up_to_its_limit_leaves_two_wells():
+    limit = 8 * 0.7 / (3 * np.sqrt(3) * 1.3)
+    objective = DoubleWell(1, 0.7, 1.3, 0.999 * limit)
+    line = jnp.linspace(-2.0, 2.0, 4001)
+    slope = np.asarray(jax.vmap(objective.gradient)(line[:, None])[:, 0])
+    assert np.sum(slope[1:] * slope[:-1] < 0) == 3  # well, barrier, well
+    with pytest.raises(DriftaxError, match="one well only"):
+        DoubleWell(1, 0.7, 1.3, -1.001 * limit)
+
+
+def pair(x):
+    """f1, f2 and their derivatives, by hand."""
+    a, b = x + 1.1, x - 1.9
+    first = 0.2 * a**2 * b**4, 0.2 * (2 * a * b**4 + 4 * a**2 * b**3)
+    return first, (2 * (x - 0.1) ** 2, 4 * (x - 0.1))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 4.0])
+def test_polynomial_pair_at_a_noise_level(alpha):
+    objective = polynomial(alpha)
+    for x in (-1.2, -0.15, 0.7, 1.5):
+        (f1, slope1), (f2, slope2) = pair(x)
+        at = jnp.asarray([x])
+        assert float(objective.loss(at)) == pytest.approx(0.5 * (f1 + f2), rel=1e-12)
+        slopes = [slope1 + alpha * (slope1 - slope2), slope2 - alpha * (slope1 - slope2)]
+        np.testing.assert_allclose(objective.example_gradients(at)[:, 0], slopes, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_minibatch_law_of_the_polynomial_pair(batch):
+    objective, alpha = polynomial(alpha=0.5), 0.5
+    law = MinibatchNoise(batch)
+    for x in (-1.2, 0.7, 1.5):
+        (_, slope1), (_, slope2) = pair(x)
+        at = jnp.asarray([x])
+        mean, variance = 0.5 * (slope1 + slope2), ((1 + 2 * alpha) * (slope1 - slope2)) ** 2 / (4 * batch)
+        assert float(law.covariance(objective, at)[0, 0]) == pytest.approx(variance, rel=1e-11)
+        assert float(objective.gradient_variance(at)[0]) / batch == pytest.approx(variance, rel=1e-11)
+        # Every batch there is, by its number of first picks: the law itself.
+        picks = np.asarray([[(index >> i) & 1 for i in range(batch)] for index in range(2**batch)])
+        means = np.asarray(jax.vmap(objective.batch_gradient, in_axes=(None, 0))(at, picks))[:, 0]
+        assert np.mean(means) == pytest.approx(mean, rel=1e-11)
+        central = [np.mean((means - mean) ** order) for order in (2, 3, 4)]
+        assert central[0] == pytest.approx(variance, rel=1e-11)
+        np.testing.assert_allclose(
+            law.moments(objective, at)[:, 0], central, rtol=1e-9, atol=1e-9 * variance**1.5
+        )
+
+
+@pytest.mark.parametrize("law", ["minibatch", "gaussian"])
+def test_polynomial_pair_in_an_equation_of_order_2(law):
+    objective = polynomial(alpha=0.5)
+    noise = (
+        MinibatchNoise(8)
+        if law == "minibatch"
+        else GaussianNoise(lambda x: objective.gradient_variance(x) / 8)
+    )
+    state = jnp.asarray([[-1.2]])
+    chain = Chain(objective, noise, SGD(0.02))
+    equation = derive(chain, weak_order=2)
+    assert local_order(equation, state).order == pytest.approx(2, abs=0.05)
+
+
+def test_gradient_variance_is_that_of_one_example():
+    objective, dim = PROBLEMS["logistic"]
+    x = 0.3 * jax.random.normal(jax.random.key(5), (dim,))
+    full = MinibatchNoise(16).covariance(objective, x)
+    np.testing.assert_allclose(objective.gradient_variance(x) / 16, jnp.diagonal(full), rtol=1e-10)
+
+
+class Bowl(eqx.Module):
+    weights: jax.Array
+    power: int
+
+    def __call__(self, params):
+        return jnp.sum(self.weights * params**self.power)
+
+
+def test_a_loss_of_ones_own_in_a_chain():
+    """A jitted function and a module that holds data: the built-in objective's equation each time."""
+    state, noise, rule = jnp.asarray([[1.5, -1.0]]), GaussianNoise(0.1), SGD(0.25)
+    expected = derive(Chain(Quadratic([[2.0, 0.0], [0.0, 6.0]]), noise, rule), weak_order=2, at=state)
+    bowl = Bowl(jnp.asarray([1.0, 3.0]), 2)
+    for loss in (jax.jit(lambda x: x[0] ** 2 + 3 * x[1] ** 2), bowl):
+        objective = FunctionObjective(loss, 2, at=[1.5, -1.0])
+        equation = derive(Chain(objective, noise, rule), weak_order=2, at=state)
+        assert equation.chain.objective.dim == 2
+        found, wanted = (e.drift(0.0, state.reshape(-1)) for e in (equation, expected))
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_dimensions_stay_whole_in_a_chain():
+    for objective, dim in PROBLEMS.values():
+        found = Chain(objective, GaussianNoise(0.1), SGD(0.25)).objective.dim
+        assert found == dim and isinstance(found, int)
+
+
+RANDOM = np.random.default_rng(0)
+COUNT = iter(range(100))
+FUNCTIONS = {
+    "dim": (jnp.sum, 0, "dim = 0", "1 or more"),
+    "vector": (lambda x: x, 2, "shape [2]", "jnp.sum"),
+    "one entry": (lambda x: x[:1], 2, "shape [1]", "jnp.sum"),
+    "pair": (lambda x: (x[0], x[1]), 2, "returns a tuple", "one real number"),
+    "nothing": (lambda x: None, 2, "returns a NoneType", "one real number"),
+    "words": (lambda x: "one", 2, "TypeError", "jax.numpy"),
+    "whole number": (lambda x: jnp.sum(x).astype(int), 2, "type int64", "one real number"),
+    "complex": (lambda x: jnp.sum(x) * 1j, 2, "type complex128", "one real number"),
+    "too few params": (lambda x: jnp.dot(x, jnp.ones(3)), 2, "TypeError", "2 params"),
+    "failing": (lambda x: {}["rate"], 2, "KeyError: 'rate'", "jax.numpy"),
+    "numpy": (lambda x: np.sum(np.asarray(x)), 2, "cannot trace", "jax.numpy"),
+    "float": (lambda x: float(x[0]), 2, "cannot trace", "jax.numpy"),
+    "if": (lambda x: x[0] if x[0] > 0 else -x[0], 2, "cannot trace", "Python's if"),
+    "no gradient": (
+        lambda x: jax.lax.while_loop(lambda v: v < 1, lambda v: 2 * v, x[0]),
+        2,
+        "fails",
+        "jax.numpy",
+    ),
+    "random": (lambda x: jnp.sum(x) + RANDOM.normal(), 2, "more than one value", "the gradient law"),
+    "jitted random": (jax.jit(lambda x: jnp.sum(x) + RANDOM.normal()), 2, "more than one value", "law"),
+    "state": (lambda x: jnp.sum(x) * next(COUNT), 2, "more than one value", "without random numbers"),
+}
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_a_loss_of_ones_own_is_refused(case):
+    loss, dim, found, instead = FUNCTIONS[case]
+    with pytest.raises(DriftaxError) as caught:
+        FunctionObjective(loss, dim)
+    assert "FunctionObjective(" in caught.value.asked
+    assert found in caught.value.found
+    assert instead in caught.value.instead
+
+
+@pytest.mark.parametrize(
+    ("loss", "at", "words"),
+    [
+        (lambda x: jnp.log(x[0]), [-1.0, 0.0], "the loss nan"),
+        (lambda x: jnp.sqrt(jnp.sum(x**2)), [0.0, 0.0], "the gradient"),
+        (lambda x: jnp.sum(x), [0.0], r"shape \[1\]"),
+    ],
+)
+def test_a_loss_of_ones_own_is_finite_where_asked(loss, at, words):
+    FunctionObjective(loss, 2)
+    with pytest.raises(DriftaxError, match=words):
+        FunctionObjective(loss, 2, at=at)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Saddle([1.0, 2.0]), "no saddle"),
+        (lambda: Saddle([-1.0]), "no saddle"),
+        (lambda: Saddle([1.0, -1.0, 0.0]), "no saddle"),
+        (lambda: Saddle([[1.0, -1.0]]), r"shape \[1, 2\]"),
+        (lambda: Saddle([1.0, -np.inf]), "inf"),
+        (lambda: Saddle(quartic=0.0), "quartic = 0"),
+        (lambda: DoubleWell(0), "dim = 0"),
+        (lambda: DoubleWell(depth=-1.0), "depth = -1"),
+        (lambda: DoubleWell(width=np.nan), "width = nan"),
+        (lambda: DoubleWell(tilt=np.inf), "tilt = inf"),
+        (lambda: polynomial(-1.0), "alpha = -1"),
+        (lambda: polynomial(np.inf), "alpha = inf"),
+        (lambda: polynomial(c=0.0), "c = 0"),
+        (lambda: polynomial(d=-2.0), "d = -2"),
+        (lambda: polynomial(x2=np.nan), "x2 = nan"),
+    ],
+)
+def test_landscapes_refuse(build, words):
+    with pytest.raises(DriftaxError, match=words):
+        build()
+
+
+# --- study files -------------------------------------------------------------------------------------------
+
+STUDY = """[objective]
+{objective}
+[noise]
+{noise}
+[optimizer]
+name = "sgd"
+learning_rate = 0.25
+[start]
+{start}
+[regime]
+name = "ballistic"
+"""
+GAUSSIAN = 'name = "gaussian"\ncovariance = 0.1'
+LOSSES = """from __future__ import annotations
+from dataclasses import dataclass
+import jax.numpy as jnp
+from beside import FACTOR
+
+print("words on standard output")
+limit = 3.0
+
+@dataclass
+class Settings:
+    factor: float = FACTOR
+
+def bowl(params):
+    return Settings().factor * jnp.sum(params**2)
+
+def pair(params):
+    return params
+
+def steep(params):
+    return jnp.sum(jnp.sqrt(params))
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(objective, start="params = [1.5, -1.0]", noise=GAUSSIAN):
+        path = tmp_path / "study.toml"
+        path.write_text(STUDY.format(objective=objective, start=start, noise=noise))
+        return load_study(path)
+
+    (tmp_path / "losses.py").write_text(LOSSES)
+    (tmp_path / "beside.py").write_text("FACTOR = 2.0\n")
+    yield read
+    sys.modules.pop("beside", None)
+
+
+def python(entry, dim=2):
+    return f'name = "python"\nentry = "{entry}"\ndim = {dim}'
+
+
+def test_landscapes_in_a_study(load):
+    saddle = build_chain(load('name = "saddle"\ncurvatures = [2, -1.0]\nquartic = 0.5')).objective
+    x = jnp.asarray([0.3, 0.8])
+    assert float(saddle.loss(x)) == float(Saddle([2.0, -1.0], 0.5).loss(x))
+    wells = build_chain(load('name = "double_well"\ndim = 2\ndepth = 1\nwidth = 2.0\ntilt = -0.1')).objective
+    assert float(wells.loss(x)) == float(DoubleWell(2, 1.0, 2.0, -0.1).loss(x))
+    assert float(build_chain(load('name = "saddle"')).objective.loss(x)) == float(Saddle().loss(x))
+
+
+def test_the_polynomial_pair_in_a_study(load):
+    noise = 'name = "minibatch"\nbatch_size = 8'
+    study = load('name = "polynomial"\nalpha = 0.5\nd = 2.0', "", noise)
+    chain = build_chain(study)
+    np.testing.assert_array_equal(natural_start(study, chain), [[-1.2]])
+    at = jnp.asarray([0.7])
+    assert float(chain.objective.loss(at)) == float(polynomial(0.5, d=2.0).loss(at))
+    study = load('name = "polynomial"', "params = [1.5]", noise)
+    np.testing.assert_array_equal(natural_start(study, build_chain(study)), [[1.5]])
+
+
+def test_a_loss_of_ones_own_in_a_study(load, monkeypatch, tmp_path, capsys):
+    """Found beside the study wherever the command runs; run once; quiet; leaves the import path as it was."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    before = list(sys.path)
+    chain = build_chain(load(python("losses.py:bowl")))
+    assert float(chain.objective.loss(jnp.asarray([1.0, 2.0]))) == 10.0
+    assert chain.objective == build_chain(load(python(f"{tmp_path}/losses.py:bowl"))).objective
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("words on standard output") == 1
+    assert sys.path == before
+    (tmp_path / "losses.py").write_text(LOSSES.replace("**2", "**4"))
+    assert float(build_chain(load(python("losses.py:bowl"))).objective.loss(jnp.ones(2) * 2)) == 64.0
+
+
+SECTIONS = {
+    "saddle key": ('name = "saddle"\ncurvature = [1.0, -1.0]', "curvature", "unknown key", "curvatures"),
+    "saddle signs": ('name = "saddle"\ncurvatures = [1.0, 1.0]', "Saddle", "no saddle", "one below"),
+    "saddle matrix": ('name = "saddle"\ncurvatures = [[1.0]]', "curvatures", "a matrix", "a list"),
+    "saddle quartic": ('name = "saddle"\nquartic = 0', "quartic", "0", "above 0"),
+    "well dim": ('name = "double_well"\ndim = 0', "dim", "dim = 0", "1 or more"),
+    "well tilt": ('name = "double_well"\ndim = 2\ntilt = 1.0', "tilt", "one well only", "below 0.3849"),
+    "well nan": ('name = "double_well"\ntilt = nan', "tilt", "nan", "a finite number"),
+    "alpha": ('name = "polynomial"\nalpha = -0.5', "alpha", "-0.5", "0 or more"),
+    "polynomial params": ('name = "polynomial"', "params", "2 entries", "1 numbers"),
+    "misspelt": ('name = "sadle"', "name", "sadle", '"saddle"'),
+    "no entry": ('name = "python"\ndim = 2', "entry", "no entry", "file.py:function"),
+    "no dim": ('name = "python"\nentry = "losses.py:bowl"', "dim", "no dim", "1 or more"),
+    "entry as number": ('name = "python"\nentry = 3\ndim = 2', "entry", "entry = 3", "file.py:function"),
+    "no colon": (python("losses.py"), "losses.py", "a colon", "file.py:function"),
+    "no function": (python("losses.py:"), "losses.py:", "a colon", "file.py:function"),
+    "no file": (python(":bowl"), ":bowl", "a colon", "file.py:function"),
+    "missing file": (python("loses.py:bowl"), "loses.py:bowl", "no such file", '"losses.py:bowl"'),
+    "missing folder": (python("a/b.py:bowl"), "a/b.py", "no such file", "file.py:function"),
+    "folder": (python("..:bowl"), "..:bowl", "a colon", "file.py:function"),
+    "missing function": (python("losses.py:bowls"), "losses.py:bowls", "no bowls in", '"losses.py:bowl"'),
+    "a number": (python("losses.py:limit"), "losses.py:limit", "type float", "file.py:function"),
+    "syntax": (python("syntax.py:f"), "syntax.py:f", "line 2", "python "),
+    "exception": (python("broken.py:f"), "broken.py:f", "ZeroDivisionError in", "python "),
+    "line": (python("broken.py:f"), "broken.py:f", "broken.py, line 3: division by zero", "python "),
+    "exit": (python("script.py:f"), "script.py:f", "SystemExit in", "python "),
+    "not scalar": (python("losses.py:pair"), "FunctionObjective(pair", "shape [2]", "jnp.sum"),
+    "not finite": (python("losses.py:steep"), "[start] params", "the loss nan", "finite"),
+    "length": (python("losses.py:bowl", 3), "params", "2 entries", "3 numbers"),
+}
+
+
+@pytest.mark.parametrize("case", SECTIONS)
+def test_study_sections_refuse(case, load, tmp_path):
+    (tmp_path / "syntax.py").write_text("x = 1\ndef f(:\n")
+    (tmp_path / "broken.py").write_text("def f(x):\n    return x\n1 / 0\n")
+    (tmp_path / "script.py").write_text("import sys\nsys.exit(2)\n")
+    objective, asked, found, instead = SECTIONS[case]
+    with pytest.raises(DriftaxError) as caught:
+        load(objective)
+    assert "study.toml" in caught.value.asked and asked in caught.value.asked
+    assert found in caught.value.found
+    assert instead in caught.value.instead
+
+
+def test_minibatches_of_a_landscape_are_refused(load):
+    with pytest.raises(DriftaxError, match="not a sum over examples"):
+        load('name = "saddle"', noise='name = "minibatch"\nbatch_size = 8')

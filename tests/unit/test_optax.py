@@ -13,18 +13,23 @@ import pytest
 
 from driftax import (
     SGD,
+    Adagrad,
     Adam,
+    AMSGrad,
     Chain,
     DriftaxError,
     GaussianNoise,
+    Lion,
+    Momentum,
     Quadratic,
     Regime,
     RMSprop,
+    Signum,
     derive,
     from_optax,
 )
 from driftax.equation import Method
-from driftax.optimizer import DecayForm
+from driftax.optimizer import DecayForm, Maximum
 from driftax.optimizer.from_optax import optax_by_name
 
 START = jnp.asarray([0.7, -1.2, 0.4])
@@ -49,6 +54,24 @@ PAIRS = {
         optax.chain(optax.add_decayed_weights(0.3), optax.adam(0.1, 0.8, 0.95, 0.05)),
     ),
     "adamw": (Adam(0.1, 0.8, 0.95, 0.05, 0.3), optax.adamw(0.1, 0.8, 0.95, 0.05, weight_decay=0.3)),
+    "momentum": (Momentum(0.1, 0.8), optax.sgd(0.1, 0.8)),
+    "nesterov": (Momentum(0.1, 0.8, nesterov=True), optax.sgd(0.1, 0.8, nesterov=True)),
+    "momentum l2": (
+        Momentum(0.1, 0.8, weight_decay=0.3, weight_decay_form=L2),
+        optax.chain(optax.add_decayed_weights(0.3), optax.sgd(0.1, 0.8)),
+    ),
+    "signum": (Signum(0.1, 0.8), optax.signum(0.1, 0.8)),
+    "lion": (Lion(0.1, 0.7, 0.9, 0.3), optax.lion(0.1, 0.7, 0.9, weight_decay=0.3)),
+    "lion l2": (
+        Lion(0.1, 0.7, 0.9, 0.3, L2),
+        optax.chain(optax.add_decayed_weights(0.3), optax.lion(0.1, 0.7, 0.9, weight_decay=0.0)),
+    ),
+    "amsgrad": (
+        AMSGrad(0.1, 0.8, 0.7, 0.05, maximum=Maximum.CORRECTED),
+        optax.amsgrad(0.1, 0.8, 0.7, 0.05),
+    ),
+    # optax has its eps inside the root.
+    "adagrad": (Adagrad(0.1, 0.0, initial_accumulator=0.2), optax.adagrad(0.1, 0.2, eps=0.0)),
 }
 
 
@@ -74,6 +97,12 @@ def own_run(optimizer, gradients=GRADIENTS, start=START):
 def test_twenty_steps_equal_optax(name):
     own, theirs = PAIRS[name]
     np.testing.assert_allclose(own_run(own)[0], optax_run(theirs)[0], rtol=1e-12, atol=1e-14)
+
+
+def test_the_buffer_of_optax_is_the_average_over_one_minus_decay():
+    _, state = own_run(Momentum(0.1, 0.8))
+    theirs = next(leaf for leaf in jax.tree.leaves(optax_run(optax.sgd(0.1, 0.8))[1]) if leaf.ndim == 1)
+    np.testing.assert_allclose(state.mu / 0.2, theirs, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from driftax import SGD, Adam, DriftaxError, Regime, RMSprop, SignSGD
-from driftax.optimizer import DecayForm, Denominator
+from driftax import (
+    SGD,
+    Adagrad,
+    Adam,
+    AMSGrad,
+    Chain,
+    DriftaxError,
+    GaussianNoise,
+    Lion,
+    Momentum,
+    Quadratic,
+    Regime,
+    RMSprop,
+    Scheduled,
+    SignSGD,
+    Signum,
+)
+from driftax.optimizer import DecayForm, Denominator, Maximum, MomentumForm, cosine, linear
+from driftax.optimizer.structure import structure
 
 DECOUPLED, L2 = DecayForm.DECOUPLED, DecayForm.L2
+HEAVY, EMA = MomentumForm.HEAVY_BALL, MomentumForm.EMA
 UPDATED, PREVIOUS = Denominator.UPDATED, Denominator.PREVIOUS
 START = np.array([0.7, -1.2, 0.4])
 GRADIENTS = np.random.default_rng(0).normal(size=(20, 3))
@@ -83,6 +101,77 @@ def test_the_previous_denominator_with_bias_correction_counts_one_step_less():
     np.testing.assert_allclose(after.params, x - 0.1 * g / (np.sqrt(v / (1 - 0.9**k)) + 0.05), rtol=1e-13)
 
 
+@pytest.mark.parametrize("form", DecayForm, ids=lambda f: f.value)
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("kind", MomentumForm, ids=lambda f: f.value)
+def test_momentum_against_a_loop(kind, nesterov, form):
+    """The buffers as PyTorch and the papers write them; the slot is (1 - decay) times a heavy ball's."""
+    lr, decay, wd, x, b = 0.1, 0.8, 0.3, START.copy(), np.zeros(3)
+    states = []
+    for g in GRADIENTS:
+        before = x
+        g = g + wd * x if form is L2 else g
+        fresh = g if kind is HEAVY else (1 - decay) * g
+        b = decay * b + fresh
+        x = x - lr * (fresh + decay * b if nesterov else b)
+        x = x - lr * wd * before if form is DECOUPLED else x
+        states.append([x, b * (1 - decay) if kind is HEAVY else b])
+    own = Momentum(lr, decay, kind, nesterov, wd, form)
+    np.testing.assert_allclose(run(own), states, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("form", DecayForm, ids=lambda f: f.value)
+def test_signum_lion_and_adagrad_against_a_loop(form):
+    lr, wd = 0.1, 0.3
+    paths = {name: [] for name in ("signum", "lion", "adagrad")}
+    for name, path in paths.items():
+        x, s = START.copy(), np.full(3, 0.2 if name == "adagrad" else 0.0)
+        for k, g in enumerate(GRADIENTS):
+            g = g + wd * x if form is L2 else g
+            rate = lr / (1 + 0.05 * k) if name == "adagrad" else lr
+            if name == "signum":
+                s = 0.8 * s + 0.2 * g
+                step = np.sign(s)
+            elif name == "lion":
+                step = np.sign(0.7 * s + 0.3 * g)
+                s = 0.8 * s + 0.2 * g
+            else:
+                s = s + g**2
+                step = g / (np.sqrt(s) + 0.05)
+            x = x - rate * (step + wd * x if form is DECOUPLED else step)
+            path.append([x, s])
+    own = {
+        "signum": Signum(lr, 0.8, wd, form),
+        "lion": Lion(lr, 0.7, 0.8, wd, form),
+        "adagrad": Adagrad(lr, 0.05, 0.05, 0.2, wd, form),
+    }
+    for name, optimizer in own.items():
+        np.testing.assert_allclose(run(optimizer), paths[name], rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("maximum", Maximum, ids=lambda m: m.value)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("form", DecayForm, ids=lambda f: f.value)
+def test_amsgrad_against_a_loop(form, bias, maximum):
+    lr, b1, b2, eps, wd = 0.1, 0.8, 0.7, 0.05, 0.3
+    x, m, v, top = START.copy(), np.zeros(3), np.zeros(3), np.zeros(3)
+    states, falls = [], 0
+    for k, g in enumerate(GRADIENTS):
+        g = g + wd * x if form is L2 else g
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+        c1, c2 = (1 - b1 ** (k + 1), 1 - b2 ** (k + 1)) if bias else (1.0, 1.0)
+        new = v if maximum is Maximum.RAW else v / c2
+        falls += np.sum(new < top)
+        top = np.maximum(top, new)
+        divisor = top / c2 if maximum is Maximum.RAW else top
+        step = m / c1 / (np.sqrt(divisor) + eps)
+        x = x - lr * (step + wd * x if form is DECOUPLED else step)
+        states.append([x, m, v, top])
+    assert falls > 10
+    own = AMSGrad(lr, b1, b2, eps, wd, form, maximum, bias)
+    np.testing.assert_allclose(run(own), states, rtol=1e-11, atol=1e-14)
+
+
 def test_defaults():
     assert Adam(0.1).bias_correction and not RMSprop(0.1).bias_correction
     assert Adam(0.1).denominator is RMSprop(0.1).denominator is UPDATED
@@ -91,11 +180,44 @@ def test_defaults():
     assert SGD(0.1).slots == SignSGD(0.1).slots == {"params": 0}
     assert RMSprop(0.1).slots == {"params": 0, "nu": 2}
     assert Adam(0.1).slots == {"params": 0, "mu": 1, "nu": 2}
+    assert Momentum(0.1).form is HEAVY and not Momentum(0.1).nesterov and Momentum(0.1).decay == 0.9
+    assert Momentum(0.1).slots == Signum(0.1).slots == Lion(0.1).slots == {"params": 0, "mu": 1}
+    assert AMSGrad(0.1).slots == {"params": 0, "mu": 1, "nu": 2, "nu_max": 2}
+    assert AMSGrad(0.1).maximum is Maximum.RAW and AMSGrad(0.1).bias_correction
+    assert Adagrad(0.1).slots == {"params": 0, "nu": 2} and (Lion(0.1).b1, Lion(0.1).b2) == (0.9, 0.99)
 
 
-@pytest.mark.parametrize(
-    "optimizer", [SGD(0.1), SignSGD(0.1), RMSprop(0.1), Adam(0.1)], ids=lambda o: type(o).__name__
-)
+ALL = [
+    SGD(0.1),
+    Momentum(0.1),
+    SignSGD(0.1),
+    Signum(0.1),
+    Lion(0.1),
+    Adagrad(0.1),
+    RMSprop(0.1),
+    Adam(0.1),
+    AMSGrad(0.1),
+    Scheduled(Adam(0.1), {"learning_rate": cosine(10, 0.1)}),
+]
+
+
+@pytest.mark.parametrize("optimizer", ALL, ids=lambda o: o.name)
+def test_every_update_is_coordinatewise(optimizer):
+    found = structure(optimizer, 3)
+    kinks = {"SignSGD": 1, "Signum": 1, "Lion": 1, "AMSGrad": 2}.get(optimizer.name)
+    assert found.elementwise and found.switches == (() if kinks is None else (kinks,))
+
+
+@pytest.mark.parametrize("optimizer", ALL, ids=lambda o: o.name)
+@pytest.mark.parametrize("regime", Regime, ids=lambda r: r.value)
+def test_latex_ends_with_the_numbers(optimizer, regime):
+    lines = optimizer.latex()
+    assert lines[-1].startswith(r"\eta = 0.1") and "x_{k+1}" in " ".join(lines[:-1])
+    assert all(line.count("{") == line.count("}") for line in lines)
+    assert "eta" in optimizer.time_step_latex(regime)
+
+
+@pytest.mark.parametrize("optimizer", ALL, ids=lambda o: o.name)
 def test_a_state_is_packed_and_unpacked(optimizer):
     state = optimizer.init(jnp.asarray(START))
     slots = jnp.arange(3.0 * len(optimizer.slots)).reshape(-1, 3)
@@ -126,8 +248,11 @@ def test_every_number_moves_by_the_table(scale, form, regime):
             SignSGD(0.1, **decay),
             RMSprop(0.1, 0.9, 0.05, **decay),
             Adam(0.1, 0.8, 0.95, 0.05, **decay),
+            AMSGrad(0.1, 0.8, 0.95, 0.05, **decay),
+            Signum(0.1, 0.8, **decay),
+            Scheduled(RMSprop(0.1, 0.9, 0.05, **decay), {"decay": linear(10, 0.5)}).base,
         ],
-        "plain": [SGD(0.1, **decay)],
+        "plain": [SGD(0.1, **decay), Momentum(0.1, 0.8, EMA, **decay)],
     }
     for family, members in optimizers.items():
         powers = TABLE[family, regime]
@@ -157,6 +282,69 @@ def test_the_time_step():
 
 
 @pytest.mark.parametrize("regime", Regime, ids=lambda r: r.value)
+def test_a_heavy_ball_counts_by_its_learning_rate_over_one_minus_decay(regime):
+    heavy = Momentum(0.01, 0.9, weight_decay=0.3)
+    assert float(heavy.time_step(regime)) == pytest.approx(0.1)
+    assert float(heavy.learning_rate) == pytest.approx(0.01, rel=1e-14)
+    finer = heavy.at(0.25, regime)
+    assert float(finer.time_step(regime)) == pytest.approx(0.025)
+    assert float(finer.learning_rate) == pytest.approx(0.01 / 16)
+    assert float(finer.decay) == pytest.approx(1 - 0.1 / 4) and float(finer.weight_decay) == 0.3
+    average = Momentum(0.1, 0.9, EMA)
+    for s in (1.0, 0.25):  # the same equation
+        own, theirs = heavy.at(s, regime), average.at(s, regime)
+        no_decay = Momentum(float(own.learning_rate), float(own.decay))
+        np.testing.assert_allclose(run(no_decay), run(theirs), rtol=1e-11)
+
+
+@pytest.mark.parametrize("regime", Regime, ids=lambda r: r.value)
+def test_a_beta_inside_a_sign_is_the_same_on_every_rung(regime):
+    finer = Lion(0.1, 0.7, 0.9, 0.3).at(0.25, regime)
+    assert finer.b1 == 0.7 and float(finer.b2) == pytest.approx(1 - 0.1 / 4)
+    batch = regime is BATCH
+    assert float(finer.learning_rate) == pytest.approx(0.1 * (0.5 if batch else 0.25))
+    assert float(finer.weight_decay) == pytest.approx(0.3 * (0.5 if batch else 1.0))
+
+
+@pytest.mark.parametrize("form", DecayForm, ids=lambda f: f.value)
+@pytest.mark.parametrize("regime", Regime, ids=lambda r: r.value)
+def test_the_clock_of_adagrad(regime, form):
+    """x moves by h per step where nu counts in h (ballistic) or h^2 (batch-equivalent, noise 1/sqrt(h))."""
+    optimizer, s, size = Adagrad(0.2, 0.05, 0.1, 0.3, 0.4, form), 0.25, 0.5 if regime is BALLISTIC else 1.0
+    finer = optimizer.at(s, regime)
+    h = float(optimizer.time_step(regime))
+    assert h == pytest.approx(0.04) and float(finer.time_step(regime)) == pytest.approx(s * h)
+    units = h if regime is BALLISTIC else h**2
+    assert float(optimizer.units(regime)["nu"]) == pytest.approx(units)
+    expected = {
+        "learning_rate": 0.2 * s ** (1 - size),
+        "eps": 0.05 * s**-size,
+        "learning_rate_decay": 0.1 * s,
+        "initial_accumulator": 0.3 * s ** (-2 * size),
+        "weight_decay": 0.4 * (s**size if form is DECOUPLED else 1),
+    }
+    for name, value in expected.items():
+        assert float(getattr(finer, name)) == pytest.approx(value, rel=1e-14)
+    start = jnp.asarray(START)
+    chains = [Chain(Quadratic(np.eye(3)), GaussianNoise(0.5), o, regime) for o in (optimizer, finer)]
+    first, second = (chain.start(start) for chain in chains)
+    np.testing.assert_allclose(first, second, rtol=1e-13)  # one start on the whole ladder
+
+
+def test_signum_has_no_limit_in_the_batch_equivalent_regime():
+    def chain(regime, optimizer):
+        return Chain(Quadratic([[1.0]]), GaussianNoise(0.5), optimizer, regime)
+
+    scheduled = Scheduled(Signum(0.1), {"learning_rate": cosine(10)})
+    for optimizer in (Signum(0.1), scheduled):
+        chain(BALLISTIC, optimizer)
+        with pytest.raises(DriftaxError, match="grows without bound") as caught:
+            chain(BATCH, optimizer)
+        assert "ballistic" in caught.value.instead
+    chain(BATCH, Lion(0.1))
+
+
+@pytest.mark.parametrize("regime", Regime, ids=lambda r: r.value)
 @pytest.mark.parametrize("form", DecayForm, ids=lambda f: f.value)
 def test_rescaled_at_is_the_same_optimizer_in_other_units(form, regime):
     """Gradients, first moments in units of 1/r, second moments of 1/r^2: the step of params is the same."""
@@ -168,14 +356,22 @@ def test_rescaled_at_is_the_same_optimizer_in_other_units(form, regime):
         RMSprop(0.1, 0.9, 0.05, denominator=PREVIOUS, **decay),
         Adam(0.1, 0.8, 0.95, 0.05, denominator=PREVIOUS, **decay),
         Adam(0.1, 0.8, 0.95, 0.05, denominator=UPDATED, **decay),
+        Momentum(0.1, 0.8, HEAVY, True, **decay),
+        Momentum(0.1, 0.8, EMA, True, **decay),
+        Lion(0.1, 0.7, 0.95, **decay),
+        AMSGrad(0.1, 0.8, 0.95, 0.05, **decay),
+        Adagrad(0.1, 0.05, 0.2, **decay),
+        Scheduled(Momentum(0.1, 0.8, **decay), {"decay": linear(50, 0.5), "learning_rate": cosine(30)}),
+        Scheduled(Adam(0.1, 0.8, 0.95, 0.05, **decay), {"b1": linear(50, 0.5), "weight_decay": cosine(30)}),
     ):
         r = 0.6
-        units = np.array([r**power if regime is BATCH else 1.0 for power in optimizer.slots.values()])[
-            :, None
-        ]
+        powers = np.array(list(optimizer.slots.values()))
+        units = r**powers if regime is BATCH else np.ones(len(powers))
+        if isinstance(optimizer, Adagrad):  # its sum has a limit in the units of the rung alone
+            units[1] = r**4 if regime is BATCH else r**2
+        units = units[:, None]
         gradient_unit = r if regime is BATCH else 1.0
-        slots = np.array([START, [0.3, -0.2, 0.5], [0.5, 0.9, 0.4]])
-        slots = slots[{1: [0], 2: [0, 2], 3: [0, 1, 2]}[len(units)]]
+        slots = np.array([START, [0.3, -0.2, 0.5], [0.5, 0.9, 0.4]])[powers]
         plain, rescaled = optimizer.at(r**2, regime), optimizer.rescaled_at(r, regime)
         clock = optimizer.clock(3.0)
         expected = plain.pack(
@@ -207,6 +403,18 @@ def test_rescaled_at_is_the_same_optimizer_in_other_units(form, regime):
         (lambda: Adam(0.1, 1.2), r"b1 = 1.2\ninstead: b1 = a number in \[0, 1\)"),
         (lambda: Adam(0.1, 0.9, 1.0), "b2 = 1"),
         (lambda: Adam(0.1, 0.9, 0.99, float("inf")), "eps = inf"),
+        (lambda: Momentum(0.1, 1.0), r"decay = 1\ninstead: decay = a number in \[0, 1\)"),
+        (lambda: Momentum(-0.1), "learning_rate = -0.1"),
+        (lambda: Momentum(0.1, weight_decay=-1.0), "weight_decay = -1"),
+        (lambda: Signum(0.1, 1.0), "decay = 1"),
+        (lambda: Signum(0.0), "learning_rate = 0"),
+        (lambda: Lion(0.1, 1.0), "b1 = 1"),
+        (lambda: Lion(0.1, 0.9, -0.1), "b2 = -0.1"),
+        (lambda: AMSGrad(0.1, b2=1.0), "b2 = 1"),
+        (lambda: AMSGrad(0.1, eps=-1.0), "eps = -1"),
+        (lambda: Adagrad(0.1, -1.0), "eps = -1"),
+        (lambda: Adagrad(0.1, learning_rate_decay=-1.0), "learning_rate_decay = -1"),
+        (lambda: Adagrad(0.1, initial_accumulator=-1.0), "initial_accumulator = -1"),
     ],
 )
 def test_numbers_no_optimizer_can_have(build, words):

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from driftax import DriftaxError, Regime
+from driftax import DriftaxError, Regime, Scheduled
+from driftax.optimizer import MomentumForm
 from driftax.study.build import build_chain, natural_start, read_state, start_state, state_to_look_at
 from driftax.study.spec import load_study
 
@@ -156,7 +157,81 @@ REFUSED = {
     "entry": ('"nu[1]"', '"nu[2]"', "observables", "nu[2]", '"nu[1]"'),
     "no observables": ('["loss", "nu_sq", "nu[1]"]', "[]", "observables", "empty", '["loss"]'),
     "optimizer": ('"rmsprop"', '"rmsprp"', "[optimizer] name", "rmsprp", '"rmsprop"'),
-    "later optimizer": ('"rmsprop"', '"lion"', "[optimizer] name", "not available", '"adam"'),
+    "regime without a limit": (
+        '"ballistic"',
+        '"batch-equivalent"',
+        "[regime] name",
+        "grows without bound",
+        "ballistic",
+    ),
+    "unknown slot": ("nu = [1.0, 2.0]", "nu2 = [1.0, 2.0]", "[start] nu2", "params, nu", "nu; known"),
+    "nu of a chain of slots": ("nu = [1.0, 2.0]", "nu = [1.0, true]", "[start] nu", "True at [1]", "finite"),
+    "negative nu_max": ("nu = [1.0, 2.0]", "nu_max = [1.0, -2.0]", "[start] nu_max", "-2.0", "0 or more"),
+    "handover and nu_max": (
+        "nu = [1.0, 2.0]",
+        "nu_max = [1.0, 2.0]\nhandover = 4",
+        "handover",
+        "nu_max",
+        "mu and nu and nu_max",
+    ),
+    "form": ("eps = 0.1", 'form = "heavyball"', "[optimizer] form", "heavyball", '"heavy_ball"'),
+    "schedule as number": ("eps = 0.1", "decay_schedule = 0.5", "decay_schedule", "0.5", "cosine"),
+    "schedule without name": (
+        "eps = 0.1",
+        "decay_schedule = {steps = 3}",
+        "decay_schedule",
+        "no name",
+        "cosine",
+    ),
+    "schedule name": (
+        "eps = 0.1",
+        'decay_schedule = {name = "cosin", steps = 3}',
+        "[optimizer] decay_schedule.name",
+        "cosin",
+        '"cosine"',
+    ),
+    "schedule key": (
+        "eps = 0.1",
+        'decay_schedule = {name = "cosine", step = 3}',
+        "[optimizer] decay_schedule.step",
+        "unknown key: step",
+        "steps",
+    ),
+    "schedule steps": (
+        "eps = 0.1",
+        'learning_rate_schedule = {name = "cosine", steps = 0}',
+        "[optimizer] learning_rate_schedule.steps",
+        "steps = 0",
+        "1 or more",
+    ),
+    "schedule without steps": (
+        "eps = 0.1",
+        'learning_rate_schedule = {name = "linear"}',
+        "[optimizer] learning_rate_schedule.steps",
+        "no steps",
+        "whole number",
+    ),
+    "schedule of eps": (
+        "eps = 0.1",
+        'eps_schedule = {name = "linear", steps = 3}',
+        "[optimizer] eps_schedule",
+        "unknown key: eps_schedule",
+        "eps",
+    ),
+    "schedule that makes a decay negative": (
+        "eps = 0.1",
+        'decay_schedule = {name = "constant", factor = 9.0}',
+        "[optimizer]",
+        "the factor 9 at step 0",
+        "at most 8",
+    ),
+    "schedule without memory": (
+        "eps = 0.1",
+        'decay_schedule = {name = "warmup_cosine", warmup = 2, steps = 9}',
+        "[optimizer]",
+        "the factor 0 at step 0",
+        "above 0",
+    ),
     "regime": ('"ballistic"', '"balistic"', "[regime] name", "balistic", '"ballistic"'),
     "noise of another objective": (
         'name = "gaussian"\ncovariance = [[0.3125, 0.25], [0.25, 0.3125]]',
@@ -176,6 +251,10 @@ REFUSED = {
     ),
 }
 _ALSO = {
+    "regime without a limit": [('"rmsprop"', '"signum"'), ("eps = 0.1\n", ""), ("nu = [1.0, 2.0]\n", "")],
+    "negative nu_max": [('"rmsprop"', '"amsgrad"'), ("decay = 0.875\n", "")],
+    "handover and nu_max": [('"rmsprop"', '"amsgrad"'), ("decay = 0.875\n", "")],
+    "form": [('"rmsprop"', '"momentum"')],
     "optax keyword": [('"rmsprop"', '"optax.rmsprop"')],
     "log without nu": [("steps = 8", 'steps = 8\ncoordinates = "log"')],
 }
@@ -263,6 +342,65 @@ def test_left_out_moments_are_the_optimizers_own(load):
     study = load(('"rmsprop"', '"adam"'), ("decay = 0.875\n", ""), ("nu = [1.0, 2.0]", "mu = [0.5, 0.5]"))
     natural = natural_start(study, build_chain(study))
     np.testing.assert_array_equal(natural, [[1.5, -1.0], [0.5, 0.5], [0.0, 0.0]])
+
+
+RULES = {
+    "momentum": ('decay = 0.9\nform = "ema"\nnesterov = true', "params, mu"),
+    "signum": ("decay = 0.9", "params, mu"),
+    "lion": ("b1 = 0.9\nb2 = 0.95", "params, mu"),
+    "adagrad": ("eps = 0.1\nlearning_rate_decay = 0.1\ninitial_accumulator = 0.1", "params, nu"),
+    "amsgrad": ('b1 = 0.8\nmaximum = "corrected"', "params, mu, nu, nu_max"),
+    "nadam": ("b1 = 0.8\nmomentum_decay = 0.004", "params, mu, nu, mu_product"),
+    "radam": ('rectification = "optax"', "params, mu, nu"),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_optimizer_has_a_section(name, load):
+    keys, slots = RULES[name]
+    schedule = 'learning_rate_schedule = {name = "cosine", steps = 100, end = 0.1}'
+    rule = (('"rmsprop"', f'"{name}"'), ("decay = 0.875\neps = 0.1", f"{keys}\n{schedule}"))
+    start = "\n".join(f"{slot} = [0.5, 0.25]" for slot in slots.split(", ")[1:])
+    study = load(*rule, ("nu = [1.0, 2.0]", start), ('["loss", "nu_sq", "nu[1]"]', '["loss"]'))
+    chain = build_chain(study)
+    assert ", ".join(chain.slots) == slots and isinstance(chain.optimizer, Scheduled)
+    assert chain.optimizer.base.name.lower() == name
+    np.testing.assert_array_equal(natural_start(study, chain)[1:], [[0.5, 0.25]] * (len(chain.slots) - 1))
+    assert float(chain.optimizer.clock(50.0).factors[0]) == pytest.approx(0.55)
+
+
+def test_the_defaults_of_momentum_and_lion(load):
+    momentum = (('"rmsprop"', '"momentum"'), ("decay = 0.875\neps = 0.1\n", ""), ("nu = [1.0, 2.0]", ""))
+    observables = ('["loss", "nu_sq", "nu[1]"]', '["loss"]')
+    chain = build_chain(load(*momentum, observables))
+    assert chain.optimizer.form is MomentumForm.HEAVY_BALL and not chain.optimizer.nesterov
+    assert float(chain.time_step) == pytest.approx(0.25 / 0.1)
+    lion = build_chain(load(('"rmsprop"', '"lion"'), *momentum[1:], observables)).optimizer
+    assert (float(lion.b1), float(lion.b2), float(lion.weight_decay)) == (0.9, 0.99, 0.0)
+
+
+def test_a_state_file_holds_every_slot(load, tmp_path):
+    rule = (('"rmsprop"', '"amsgrad"'), ("decay = 0.875\n", ""))
+    chain = build_chain(load(*rule))
+    path = tmp_path / "state.json"
+    rows = {"params": [1.0, 2.0], "mu": [0.1, 0.2], "nu": [0.3, 0.4], "nu_max": [0.5, 0.6]}
+    path.write_text(json.dumps({**rows, "step": 2}))
+    np.testing.assert_array_equal(read_state(path, chain)[0], list(rows.values()))
+    path.write_text(json.dumps({key: row for key, row in rows.items() if key != "nu_max"}))
+    with pytest.raises(DriftaxError, match="no nu_max; the state has params, mu, nu, nu_max"):
+        read_state(path, chain)
+
+
+def test_log_coordinates_want_every_second_moment(load):
+    rule = (
+        ('"rmsprop"', '"amsgrad"'),
+        ("decay = 0.875\n", ""),
+        ("steps = 8", 'steps = 8\ncoordinates = "log"'),
+    )
+    assert "nu_max" in refused(load, *rule).instead
+    load(*rule, ("nu = [1.0, 2.0]", "nu = [1.0, 2.0]\nnu_max = [1.0, 2.0]"))
+    rule = (('"rmsprop"', '"adagrad"'), ("decay = 0.875", "initial_accumulator = 0.1"), rule[2])
+    load(*rule, ("nu = [1.0, 2.0]\n", ""))
 
 
 def test_a_handover_has_no_start_state(load):

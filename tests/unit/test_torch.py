@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from driftax import SGD, Adam, RMSprop
+from driftax import SGD, Adagrad, Adam, AMSGrad, Momentum, NAdam, RAdam, RMSprop
 from driftax.optimizer import DecayForm
 
 START = np.array([0.7, -1.2, 0.4])
@@ -34,6 +34,64 @@ CASES = {
         "AdamW",
         {"betas": (0.8, 0.95), "eps": 0.05, "weight_decay": 0.3},
     ),
+    "momentum": (Momentum(0.1, 0.8), "SGD", {"momentum": 0.8}),
+    "nesterov l2": (
+        Momentum(0.1, 0.8, nesterov=True, weight_decay=0.3, weight_decay_form=L2),
+        "SGD",
+        {"momentum": 0.8, "nesterov": True, "weight_decay": 0.3},
+    ),
+    "amsgrad": (
+        AMSGrad(0.1, 0.8, 0.7, 0.05),
+        "Adam",
+        {"betas": (0.8, 0.7), "eps": 0.05, "amsgrad": True},
+    ),
+    "amsgrad l2": (
+        AMSGrad(0.1, 0.8, 0.7, 0.05, 0.3, L2),
+        "Adam",
+        {"betas": (0.8, 0.7), "eps": 0.05, "weight_decay": 0.3, "amsgrad": True},
+    ),
+    "amsgradw defaults": (AMSGrad(0.1, weight_decay=0.01), "AdamW", {"amsgrad": True}),
+    "adagrad": (
+        Adagrad(0.1, 0.05, 0.1, 0.2, 0.3, L2),
+        "Adagrad",
+        {"eps": 0.05, "lr_decay": 0.1, "initial_accumulator_value": 0.2, "weight_decay": 0.3},
+    ),
+    "adagrad defaults": (Adagrad(0.1), "Adagrad", {}),
+    "nadam": (
+        NAdam(0.1, 0.8, 0.95, 0.05, momentum_decay=0.1),
+        "NAdam",
+        {"betas": (0.8, 0.95), "eps": 0.05, "momentum_decay": 0.1},
+    ),
+    "nadam l2": (
+        NAdam(0.1, 0.8, 0.95, 0.05, 0.1, 0.3, L2),
+        "NAdam",
+        {"betas": (0.8, 0.95), "eps": 0.05, "momentum_decay": 0.1, "weight_decay": 0.3},
+    ),
+    "nadamw": (
+        NAdam(0.1, 0.8, 0.95, 0.05, 0.1, 0.3),
+        "NAdam",
+        {
+            "betas": (0.8, 0.95),
+            "eps": 0.05,
+            "momentum_decay": 0.1,
+            "weight_decay": 0.3,
+            "decoupled_weight_decay": True,
+        },
+    ),
+    "radam": (RAdam(0.1, 0.8, 0.95, 0.05), "RAdam", {"betas": (0.8, 0.95), "eps": 0.05}),
+    "radam l2": (
+        RAdam(0.1, 0.8, 0.95, 0.05, 0.3, L2),
+        "RAdam",
+        {"betas": (0.8, 0.95), "eps": 0.05, "weight_decay": 0.3},
+    ),
+    "radamw": (
+        RAdam(0.1, 0.8, 0.95, 0.05, 0.3),
+        "RAdam",
+        {"betas": (0.8, 0.95), "eps": 0.05, "weight_decay": 0.3, "decoupled_weight_decay": True},
+    ),
+    "radam, never rectified": (RAdam(0.1, 0.8, 0.5, 0.05), "RAdam", {"betas": (0.8, 0.5), "eps": 0.05}),
+    "nadam defaults": (NAdam(0.1, momentum_decay=0.004), "NAdam", {}),
+    "radam defaults": (RAdam(0.1), "RAdam", {}),
     "adam defaults": (Adam(0.1), "Adam", {}),
     "adamw defaults": (Adam(0.1, weight_decay=0.01), "AdamW", {}),
     "rmsprop defaults": (RMSprop(0.1), "RMSprop", {}),

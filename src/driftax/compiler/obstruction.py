@@ -71,7 +71,7 @@ def _coefficients(
     chain: Chain, number: Scalar, z: Slots, nodes: int
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """T3 and T4 over h^2, and the names of their coordinates."""
-    law = local_law(chain, z, nodes)
+    law = local_law(chain, number, z, nodes)
     third, fourth = _tensors(chain, jnp.asarray(number, dtype=float), z, law, nodes)
     step_squared = float(chain.time_step) ** 2
     names = chain.names(z.shape[1])

@@ -22,7 +22,9 @@ from driftax._errors import DriftaxError
 from driftax._types import Flat, Matrix, Scalar, Slots
 from driftax.chain import Chain
 from driftax.compiler.finite_step import generator
-from driftax.compiler.step_moments import sign_optimizer
+from driftax.compiler.kinks import continuous_law
+from driftax.compiler.step_moments import shape_of
+from driftax.noise import sign_moments
 from driftax.optimizer import SignSGD
 from driftax.regime import Regime
 
@@ -45,13 +47,17 @@ def series(chain: Chain, nodes: int, number: Scalar, flat: Flat, orders: int = 2
             "the taylor method in logarithmic coordinates", "log second moments", "method = finite-step"
         )
     z = flat.reshape(len(chain.slots), -1)
-    if chain.optimizer.smooth:
+    shape = shape_of(chain, z.shape[1])
+    if isinstance(chain.optimizer, SignSGD):
+        return _sign_series(chain, z, orders)
+    if shape.smooth and shape.elementwise:
         mean, channels, gram = _node_series(chain, nodes, number, z, 2 * orders)
         return Series(
             tuple(mean[2 * k].reshape(-1) for k in range(1, orders + 1)),
             tuple(_covariance_coefficient(channels, gram, 2 * k) for k in range(1, orders + 1)),
         )
-    return _sign_series(chain, z, orders)
+    what = "coordinates that mix" if shape.mixing else "a step with kinks other than SignSGD's"
+    raise DriftaxError(f"the taylor method for {chain.optimizer.name}", what, "method = finite-step")
 
 
 def _node_series(chain: Chain, nodes: int, number: Scalar, z: Slots, degree: int):
@@ -78,7 +84,10 @@ def _node_series(chain: Chain, nodes: int, number: Scalar, z: Slots, degree: int
         [coefficients[:, p : p + degree + 1, s] for s, p in enumerate(powers)], axis=2
     )  # [node, degree, slot, dim]
     mean = jnp.einsum("ji,jksi->ksi", rule.weights, shifted)
-    channels = jnp.einsum("nji,ji,jksi->knsi", rule.polynomials, rule.weights, shifted)
+    if rule.complete:
+        channels = jnp.einsum("nji,ji,jksi->knsi", rule.polynomials, rule.weights, shifted)
+    else:  # every node is a channel
+        channels = jnp.moveaxis(jnp.sqrt(rule.weights)[:, None, None, :] * (shifted - mean[None]), 0, 1)
     return mean, channels, chain.noise.gram(chain.objective, chain.params(z), nodes)
 
 
@@ -98,7 +107,7 @@ def _covariance_coefficient(channels, gram, degree: int) -> Matrix:
 def _sign_series(chain: Chain, z: Slots, orders: int) -> Series:
     """The same for a sign step, from its exact moments."""
     batch = chain.regime is Regime.BATCH_EQUIVALENT
-    sign, params = sign_optimizer(chain), chain.params(z)
+    sign, params, noise = chain.optimizer, chain.params(z), continuous_law(chain)
 
     def moments(root_scale):
         optimizer = sign.rescaled_at(root_scale, chain.regime)
@@ -106,7 +115,7 @@ def _sign_series(chain: Chain, z: Slots, orders: int) -> Series:
         inside, outside = optimizer.decays(params)
         # sign(r f + r inside + noise): the drift part of the gradient is what shrinks.
         shift = inside + (root_scale - 1) * chain.objective.gradient(params) if batch else inside
-        law = chain.noise.sign_moments(chain.objective, params, shift)
+        law = sign_moments(noise, chain.objective, params, shift)
         covariance = jnp.diag(law.covariance) if law.covariance.ndim == 1 else law.covariance
         rate = optimizer.learning_rate
         return jnp.concatenate([-rate * (law.mean + outside), (rate**2 * covariance).reshape(-1)])

@@ -31,6 +31,7 @@ class Record(NamedTuple):
     coordinates: str
     nodes: int
     source: str
+    integration: str
 
 
 class ModifiedEquation(eqx.Module):

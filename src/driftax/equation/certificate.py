@@ -75,8 +75,9 @@ def local_order(
     for halving in range(_FINEST + 1):
         scale = 0.5**halving
         rung = equation.at(scale)
-        law = local_law(rung.chain, at, equation.nodes, coordinate)
-        residual, floor = _residuals(rung, jnp.asarray(step / scale, dtype=float), at, law)
+        number = jnp.asarray(step / scale, dtype=float)
+        law = local_law(rung.chain, number, at, equation.nodes, coordinate)
+        residual, floor = _residuals(rung, number, at, law)
         time_steps.append(float(rung.time_step))
         rows.append((np.asarray(residual), np.asarray(floor)))
         if halving >= 3 and _settled(rows):

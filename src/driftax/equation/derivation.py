@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 
-import jax.numpy as jnp
-
 from driftax._errors import DriftaxError
 from driftax._types import Scalar, Slots
 from driftax.chain import Chain
+from driftax.compiler.integration import (
+    check_integration,
+    check_moments,
+    check_slow,
+    integration_error,
+)
+from driftax.compiler.kinks import continuous_law
 from driftax.compiler.obstruction import obstruction, persistent
+from driftax.compiler.step_moments import shape_of
 from driftax.equation._value import Method, ModifiedEquation, Record
-from driftax.noise import MinibatchNoise
+from driftax.equation.extended import NAME as EXTENDED
+from driftax.equation.extended import why_not
+from driftax.optimizer.structure import Structure
 from driftax.regime import Regime
 
 NODES = 15  # Gauss-Hermite nodes per coordinate: the step of an updated denominator to about 1e-10
@@ -55,10 +63,15 @@ def derive(
     """
     if weak_order not in (1, 2):
         raise DriftaxError("`derive(weak_order)`", f"weak_order = {weak_order}", "weak_order = 1 or 2")
-    if not chain.optimizer.smooth and isinstance(chain.noise, MinibatchNoise):
-        nowhere = jnp.zeros(chain.objective.dim)
-        chain.noise.sign_moments(chain.objective, nowhere, nowhere)  # refuses, and says why
-    found = None
+    shape = shape_of(chain, chain.objective.dim or 2)
+    if not shape.smooth:
+        continuous_law(chain)  # refuses any other, and says why
+    check_moments(chain, weak_order)
+    found, off = None, None
+    if at is not None:
+        check_slow(chain, step, at, nodes)
+        off = integration_error(chain, step, at, nodes)
+        check_integration(chain, weak_order, step, at, nodes)
     if at is not None and weak_order == 2 and stochastic:
         found = obstruction(chain, step, at, nodes)
         if not allow_obstructed:
@@ -73,8 +86,14 @@ def derive(
         "first two moments of one step"
         if method is Method.FINITE_STEP
         else "Taylor coefficients of one step",
+        "one coordinate at a time" if shape.elementwise else _joint_quadrature(shape, off),
     )
     return ModifiedEquation(chain, found, weak_order, method, nodes, stochastic, full, record)
+
+
+def _joint_quadrature(shape: Structure, off: float | None) -> str:
+    error = "unknown: no state was given" if off is None else f"{off:.1e} of its mean"
+    return f"whole gradients, since coordinates mix ({shape.mixing}); error {error}"
 
 
 def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> None:
@@ -92,11 +111,20 @@ def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> Non
     third = abs(found.third) >= abs(found.fourth)
     where = found.third_at if third else found.fourth_at
     value = found.third if third else found.fourth
-    unseen = " (those of the second moment alone)" if "nu" in chain.slots else ""
     raise DriftaxError(
         f"`derive(weak_order=2)` of {chain.optimizer.name} in the {chain.regime.value} regime",
         f"{'third' if third else 'fourth'}-order moments of one step that no equation on this state has: "
         f"{value:.4g} h^2 {where}, and it does not fall with the time step h",
-        'weak_order = 1 (models = ["derived-1"]), or allow_obstructed=True (--allow-obstructed), which is of '
-        f"order 2 only for observables this derivative does not see{unseen}",
+        _in_place_of_order_2(chain),
     )
+
+
+def _in_place_of_order_2(chain: Chain) -> str:
+    """What to write where order 2 does not exist, from the strongest claim to the weakest."""
+    one, two = 'weak_order = 1 (models = ["derived-1"])', "allow_obstructed=True (--allow-obstructed)"
+    if why_not(chain) is None:
+        return (
+            f'models = ["{EXTENDED}"], of order 2 on a state with one coloured noise per parameter; {one}; or '
+            f"{two}, of order 2 only for observables of the second moment alone, such as nu_sq"
+        )
+    return f"{one}, or {two}, which is of order 2 only for observables this derivative does not see"

@@ -15,8 +15,8 @@ from driftax.chain import Chain
 from driftax.compiler.obstruction import Obstruction
 from driftax.equation._value import Method, ModifiedEquation
 from driftax.noise import MinibatchNoise
-from driftax.optimizer._base import latex_number, symbol
-from driftax.regime import Regime, Role, ladder_power
+from driftax.optimizer._base import is_decay, latex_number, symbol
+from driftax.regime import Regime
 
 _NEGLIGIBLE = 1e-9  # an obstruction below it is rounding error
 _THIN = r"\,"
@@ -131,50 +131,50 @@ def _gradient(chain: Chain) -> str:
 
 
 def _state(chain: Chain) -> str:
-    scaled = chain.regime is Regime.BATCH_EQUIVALENT and chain.optimizer.normalised
+    units, h = chain.optimizer.units(chain.regime), chain.time_step
     names = []
     for slot, power in chain.optimizer.slots.items():
         name = symbol(slot)
-        if power == 2:
-            name = rf"h\,{name}" if scaled else name
-            name = rf"\log({name})" if chain.log_second_moments else name
+        if slot in units:
+            name = rf"h\,{name}" if np.isclose(float(units[slot]), float(h), rtol=1e-6) else rf"h^2\,{name}"
+        if power == 2 and chain.log_second_moments:
+            name = rf"\log({name})"
         names.append(name)
     state = r",\,".join(names)
     return f"z = ({state})" if len(names) > 1 else f"z = {state}"
 
 
 def _clock(chain: Chain) -> str:
-    rate, h = float(chain.optimizer.learning_rate), float(chain.time_step)
-    squared = chain.regime is Regime.BATCH_EQUIVALENT and chain.optimizer.normalised
-    meaning = r"\eta^2" if squared else r"\eta"
-    known = np.isclose(h, rate**2 if squared else rate, rtol=1e-6)
-    return rf"t = k\,h,\quad h = {meaning + ' = ' if known else ''}{latex_number(h)}"
+    meaning = chain.optimizer.time_step_latex(chain.regime)
+    meaning += " = " if meaning else ""
+    return rf"t = k\,h,\quad h = {meaning}{latex_number(float(chain.time_step))}"
 
 
 def _ladder(chain: Chain) -> str:
     """How the numbers move on the rung of scale s."""
-    roles = {"learning_rate": Role.LEARNING_RATE, **chain.optimizer.roles}
-    moves = []
-    for name, role in roles.items():
-        power = ladder_power(role, chain.optimizer.normalised, chain.regime)
-        absent = name == "weight_decay" and getattr(chain.optimizer, name) == 0
-        if absent or not power:
+    optimizer, moves = chain.optimizer, []
+    for name, power in optimizer.ladder(chain.regime).items():
+        absent = name not in optimizer.numbers or (name != "learning_rate" and optimizer.numbers[name] == 0)
+        decay = is_decay(name, optimizer.roles.get(name))
+        if not power or (absent and not decay):
             continue
-        what = symbol(name)
-        if role is Role.DECAY:
-            moves.append(rf"1-{what} \to s\,(1-{what})")
-        else:
-            moved = {1.0: rf"s\,{what}", 0.5: rf"\sqrt{{s}}\,{what}", -0.5: rf"{what}/\sqrt{{s}}"}[power]
-            moves.append(rf"{what} \to {moved}")
+        what = f"1-{symbol(name)}" if decay else symbol(name)
+        moves.append(rf"{what} \to {_moved(f'({what})' if decay else what, power)}")
     if chain.regime is Regime.BATCH_EQUIVALENT:
         moves.append(r"B \to s\,B" if isinstance(chain.noise, MinibatchNoise) else r"\Sigma \to \Sigma/s")
     return r"h \to s\,h:\quad " + r",\quad ".join(moves)
 
 
+def _moved(what: str, power: float) -> str:
+    """What is multiplied by that power of the rung's scale."""
+    scale = {0.5: r"\sqrt{s}", 1.0: "s"}.get(abs(power), f"s^{abs(power):g}")
+    return rf"{scale}\,{what}" if power > 0 else f"{what}/{scale}"
+
+
 def _moves_in_time(chain: Chain) -> bool:
     """Whether a step depends on its number (bias corrections)."""
     early, late = (jax.tree.leaves(chain.optimizer.clock(step)) for step in (1.0, 2.0))
-    return any(float(a) != float(b) for a, b in zip(early, late, strict=True))
+    return any(np.any(np.asarray(a) != np.asarray(b)) for a, b in zip(early, late, strict=True))
 
 
 def _time_derivative(equation: ModifiedEquation) -> str:

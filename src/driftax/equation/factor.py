@@ -3,8 +3,12 @@
 A coordinate-wise step is a sum of channels `c_n(z) p_n(noise)` (`compiler.step_moments`), so the noise of the
 equation is `sum_n c_n(z) * (root_n xi_n)` with roots of the law alone. At order 2 it is corrected to
 `S - 1/2 J S - 1/2 (d_k + m . grad) S`, whose square is the corrected covariance up to O(h^3) for a law that does
-not depend on the params (or any law in the ballistic regime). Elsewhere the symmetric root of the covariance
-is taken, with negative eigenvalues of O(h^3) clipped.
+not depend on the params (or any law in the ballistic regime).
+
+Elsewhere (coordinates that mix, kinks under correlated noise, covariances that move in the batch-equivalent
+regime) it is a root of the whole covariance, with negative eigenvalues of O(h^3) clipped, turned towards the
+step's linear response to its gradient noise. Either way the first channel is the gradient noise itself: it is
+what couples the equation to its optimizer.
 
 Source: re-derived.
 """
@@ -15,29 +19,40 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from driftax._types import Scalar, Slots
+from driftax._types import Flat, Scalar, Slots
 from driftax.compiler.finite_step import generator
-from driftax.compiler.step_moments import flat_mean, step_moments
+from driftax.compiler.step_moments import (
+    flat_mean,
+    independent_channels,
+    linear_response,
+    shape_of,
+    step_moments,
+)
 from driftax.equation._value import ModifiedEquation
-from driftax.noise import GaussianNoise
+from driftax.noise import AbstractContinuousNoise
 from driftax.regime import Regime
 
+_SINGULAR = 1e-7  # relative size below which a direction has no noise
 _CHANNEL_NODES = 3  # two channels, linear and quadratic in the gradient: exact to the order of the equation
 
 
 def channel_count(equation: ModifiedEquation) -> int:
     """How many standard normals per parameter the noise of an equation takes in one step."""
-    return 2 if has_channels(equation) else max(2, len(equation.chain.slots))
+    slots = len(equation.chain.slots)
+    if not has_channels(equation):
+        return 1 + slots
+    return independent_channels(equation.chain, _dim(equation))
 
 
 def has_channels(equation: ModifiedEquation) -> bool:
     """Whether the noise is a sum of channels; else it is a root of the whole covariance."""
     chain = equation.chain
-    independent_or_rooted = chain.noise.independent or _roots(equation) is not None
-    if not chain.optimizer.smooth:
-        return chain.noise.independent
+    shape = shape_of(chain, _dim(equation))
+    rooted = chain.noise.independent or (shape.smooth and _roots(equation) is not None)
+    if not (shape.elementwise and rooted):
+        return False
     state_dependent = not chain.noise.constant and chain.regime is Regime.BATCH_EQUIVALENT
-    return independent_or_rooted and not (state_dependent and equation.weak_order == 2)
+    return not (state_dependent and equation.weak_order == 2 and shape.smooth)
 
 
 def step_noise(
@@ -58,11 +73,14 @@ def step_noise(
     if not has_channels(equation):
         return _dense_noise(equation, number, z, normals)
     roots = _roots(equation)
-    driven = normals if roots is None else jnp.einsum("nij,nj->ni", roots.astype(z.dtype), normals)
+    driven = normals
+    if roots is not None:
+        driven = jnp.einsum("nij,nj->ni", roots.astype(z.dtype), normals[: len(roots)])
 
-    def noise(step: Scalar, flat):
-        moments = step_moments(equation.chain, step, flat.reshape(z.shape), _CHANNEL_NODES, joint=False)
-        return jnp.einsum("nsi,ni->si", moments.channels, driven).reshape(-1)
+    def noise(step: Scalar, point: Flat) -> Flat:
+        moments = step_moments(equation.chain, step, point.reshape(z.shape), _CHANNEL_NODES, joint=False)
+        count = moments.channels.shape[0]
+        return jnp.einsum("nsi,ni->si", moments.channels, driven[:count]).reshape(-1)
 
     flat = z.reshape(-1)
     first = noise(number, flat)
@@ -74,13 +92,26 @@ def step_noise(
     return (first - 0.5 * transported - 0.5 * moved).reshape(z.shape)
 
 
+def _dim(equation: ModifiedEquation) -> int:
+    return equation.chain.objective.dim or 2
+
+
 def _roots(equation: ModifiedEquation) -> Float[Array, "channel dim dim"] | None:
     noise = equation.chain.noise
-    return noise.roots if isinstance(noise, GaussianNoise) else None
+    return noise.roots if isinstance(noise, AbstractContinuousNoise) else None
 
 
 def _dense_noise(equation: ModifiedEquation, number: Scalar, z: Slots, normals) -> Slots:
-    covariance = equation.step_covariance(number, z.reshape(-1))
-    values, vectors = jnp.linalg.eigh(covariance)
-    root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]) @ vectors.T
-    return (root @ normals.reshape(-1)[: z.size]).reshape(z.shape)
+    """`R (Q n + (1 - Q Q^T) xi)`, R the symmetric root of the covariance: of that covariance for any isometry Q.
+
+    Q is the one nearest to `R^-1 G`, G the response of a step to its normals n: the closest coupling.
+    """
+    values, vectors = jnp.linalg.eigh(equation.step_covariance(number, z.reshape(-1)))
+    size = jnp.sqrt(jnp.maximum(values, 0.0))
+    inverse = jnp.where(size > _SINGULAR * size[-1], 1 / jnp.maximum(size, 1e-300), 0.0)
+    response = inverse[:, None] * (vectors.T @ linear_response(equation.chain, number, z, equation.nodes))
+    left, strength, right = jnp.linalg.svd(response, full_matrices=False)
+    isometry = (left * (strength > _SINGULAR)[None, :]) @ right
+    rest = normals[1:].reshape(-1)[: z.size]
+    white = isometry @ (normals[0] - isometry.T @ rest) + rest
+    return (vectors @ (size * white)).reshape(z.shape)

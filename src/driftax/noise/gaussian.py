@@ -6,21 +6,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import erf, erfc
 from jaxtyping import Array, Float
 
 from driftax._errors import DriftaxError
-from driftax._types import Key, Scalar, Vector
-from driftax.noise._base import AbstractGradientNoise, SignMoments
+from driftax._types import Scalar, Vector
+from driftax.noise._base import AbstractContinuousNoise
 from driftax.noise.rule import CoordinateRule, gauss_hermite
 from driftax.objective import AbstractObjective
 from driftax.regime import Regime
 
-_JOINT_LIMIT = 200_000  # joint nodes; beyond this a tensor grid no longer fits a cache-sized study
 _TINY = 1e-60
 
 
-class GaussianNoise(AbstractGradientNoise):
+class GaussianNoise(AbstractContinuousNoise):
     r"""Gaussian gradient noise `N(0, covariance)`.
 
     Args:
@@ -107,17 +105,31 @@ class GaussianNoise(AbstractGradientNoise):
     def covariance(self, objective: AbstractObjective, params: Vector) -> Array:
         return self._at(params)
 
-    def noise(self, params: Vector, normals: Vector) -> Vector:
-        """The gradient noise driven by independent standard normals, one per coordinate."""
-        if self._roots is not None:
-            return self._deviation(params) * (self._roots[0] @ normals)
-        if self._matrix:
-            values, vectors = jnp.linalg.eigh(self._at(params))  # the matrix may be singular
-            return vectors @ (jnp.sqrt(jnp.maximum(values, 0.0)) * normals)
-        return self._deviation(params) * normals
+    def correlation(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
+        if not self._matrix:
+            return jnp.eye(params.shape[0])
+        deviation = self._deviation(params)
+        safe = jnp.where(deviation > 0, deviation, 1.0)
+        return self._at(params) / (safe[:, None] * safe[None, :])
 
-    def sample(self, key: Key, objective: AbstractObjective, params: Vector) -> Vector:
-        return objective.gradient(params) + self.noise(params, jax.random.normal(key, params.shape))
+    def root(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
+        if self._roots is not None:
+            return self._roots[0].astype(params.dtype)
+        if not self._matrix:
+            return jnp.eye(params.shape[0], dtype=params.dtype)
+        values, vectors = jnp.linalg.eigh(self._at(params))  # the matrix may be singular
+        deviation = jnp.maximum(self._deviation(params), 1e-30)
+        return vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :] / deviation[:, None]
+
+    def noise(self, objective: AbstractObjective, params: Vector, normals: Vector) -> Vector:
+        score = self.root(objective, params) @ normals if self._matrix else normals
+        return self._deviation(params) * score
+
+    def image(self, objective: AbstractObjective, params: Vector, score: Vector) -> Vector:
+        return self._deviation(params) * score
+
+    def score(self, objective: AbstractObjective, params: Vector, noise: Vector) -> Vector:
+        return noise / jnp.maximum(self._deviation(params), 1e-30)  # no noise: the sign is certain
 
     def rule(self, objective: AbstractObjective, params: Vector, nodes: int) -> CoordinateRule:
         standard, weights, polynomials = (jnp.asarray(a, params.dtype) for a in gauss_hermite(nodes))
@@ -131,56 +143,9 @@ class GaussianNoise(AbstractGradientNoise):
     def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> Array | None:
         if not self._matrix:
             return None
-        matrix = self._at(params)
-        deviation = self._deviation(params)
-        correlation = matrix / jnp.where(deviation > 0, deviation, 1.0)[:, None]
-        correlation = correlation / jnp.where(deviation > 0, deviation, 1.0)[None, :]
+        correlation = self.correlation(objective, params)
         powers = jnp.stack([correlation**n for n in range(1, nodes)])
         return jnp.eye(nodes - 1)[:, :, None, None] * powers[:, None, :, :]
-
-    def joint(self, objective: AbstractObjective, params: Vector, nodes: int):
-        dim = params.shape[0]
-        if nodes**dim > _JOINT_LIMIT:
-            return None
-        standard, weights, _ = gauss_hermite(nodes)
-        grid = np.stack(np.meshgrid(*[standard] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
-        product = np.prod(np.stack(np.meshgrid(*[weights] * dim, indexing="ij")), axis=0).reshape(-1)
-        return jax.vmap(lambda normals: self.noise(params, normals))(jnp.asarray(grid)), jnp.asarray(product)
-
-    def sign_moments(self, objective: AbstractObjective, params: Vector, shift: Vector) -> SignMoments:
-        r"""Source: compagnoni2025, Corollary 3.3 (diagonal); off-diagonal terms re-derived:
-        `Cov(sign, sign) = (2/pi) int_0^{arcsin rho} exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt`.
-        """
-        deviation = jnp.maximum(self._deviation(params), 1e-30)  # no noise: the sign is certain
-        a = (objective.gradient(params) + shift) / deviation
-        mean = erf(a / jnp.sqrt(2.0))
-        linear = jnp.sqrt(2 / jnp.pi) * jnp.exp(-0.5 * a**2)
-        variance = erfc(a / jnp.sqrt(2.0)) * (1 + mean)  # 1 - erf^2 without cancellation
-        if not self._matrix:
-            return SignMoments(mean, linear, variance)
-        correlation = self._at(params) / (deviation[:, None] * deviation[None, :])
-        off_diagonal = 1 - jnp.eye(len(a))
-        correlation = jnp.clip(correlation, -1.0, 1.0) * off_diagonal
-        covariance = sign_covariance(a[:, None], a[None, :], correlation)
-        return SignMoments(mean, linear, covariance * off_diagonal + jnp.diag(variance))
-
-
-def sign_covariance(
-    a: Float[Array, "#i #j"], b: Float[Array, "#i #j"], correlation: Float[Array, "i j"]
-) -> Float[Array, "i j"]:
-    """Covariance of sign(a + y) and sign(b + z) for standard normals y, z of the given correlation.
-
-    To 1e-14 for correlations up to 0.999 in size, to 1e-5 up to 1.
-    """
-    points, weights = np.polynomial.legendre.leggauss(48)
-    # The square root of the distance to the limit, where the integrand turns sharp for correlations near 1.
-    root = 0.5 * (points + 1)
-    sign, limit = jnp.where(correlation < 0, -1.0, 1.0), jnp.arcsin(correlation)
-    angle = jnp.asarray(1 - root**2)[:, None, None] * limit[None]
-    apart, product = 0.5 * (a - sign * b) ** 2, sign * (a * b)
-    exponent = apart[None] / jnp.cos(angle) ** 2 + product[None] / (1 + sign[None] * jnp.sin(angle))
-    total = jnp.einsum("q,qij->ij", jnp.asarray(weights * root), jnp.exp(-exponent))
-    return (2 / jnp.pi) * limit * total
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:

@@ -9,11 +9,17 @@ for a Gaussian law (Mehler). So one-dimensional sums give every cross covariance
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+_JOINT_LIMIT = 100_000  # joint nodes; beyond this a tensor grid gives way to a cubature of degree 5
+_CUBATURE_LIMIT = 64  # parameters; beyond this a cubature gives way to frozen draws
+_DRAWS = 4096
 
 
 class CoordinateRule(eqx.Module):
@@ -22,12 +28,30 @@ class CoordinateRule(eqx.Module):
     Args:
         nodes: values of (stochastic gradient - gradient), shape [node, dim].
         weights: shape [node, dim]; they sum to 1 over nodes.
-        polynomials: p_1 .. p_{node-1} at the nodes, shape [channel, node, dim].
+        polynomials: orthonormal p_1, p_2, .. at the nodes, shape [channel, node, dim].
+        complete: whether the polynomials carry the covariance of a smooth step to the order of its equation.
     """
 
     nodes: Float[Array, "node dim"]
     weights: Float[Array, "node dim"]
     polynomials: Float[Array, "channel node dim"]
+    complete: bool = eqx.field(default=True, static=True)
+
+
+class JointRule(NamedTuple):
+    """Quadrature of the whole gradient noise.
+
+    Args:
+        nodes: values of (stochastic gradient - gradient), shape [node, dim].
+        weights: shape [node].
+        normals: the standard normals behind the nodes; None where the law is not made of normals.
+        exact_degree: of the polynomials in the normals it integrates exactly; 0 for frozen draws.
+    """
+
+    nodes: Float[Array, "node dim"]
+    weights: Float[Array, " node"]
+    normals: Float[Array, "node dim"] | None
+    exact_degree: int
 
 
 @lru_cache
@@ -38,6 +62,68 @@ def gauss_hermite(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for n in range(1, count - 1):
         rows.append((nodes * rows[n] - np.sqrt(n) * rows[n - 1]) / np.sqrt(n + 1))
     return nodes, weights / weights.sum(), np.stack(rows[1:count])
+
+
+@lru_cache
+def joint_normals(dim: int, nodes: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Joint quadrature of `dim` independent standard normals: nodes [node, dim], weights, exact degree.
+
+    A tensor grid of Gauss-Hermite nodes where it is small enough; else the cubature of degree 5 with
+    2 dim^2 + 1 nodes; else antithetic frozen draws, whose error is that of a sample.
+
+    Source: stroud1971 (the formula of degree 5 for the Gaussian weight).
+    """
+    while nodes > 5 and nodes**dim > _JOINT_LIMIT:
+        nodes -= 2
+    if nodes**dim <= _JOINT_LIMIT:
+        standard, weights, _ = gauss_hermite(nodes)
+        grid = np.stack(np.meshgrid(*[standard] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
+        product = np.prod(np.stack(np.meshgrid(*[weights] * dim, indexing="ij")), axis=0).reshape(-1)
+        return grid, product, 2 * nodes - 1
+    if dim <= _CUBATURE_LIMIT:
+        return *_cubature_of_degree_5(dim), 5
+    half = np.random.default_rng(0).standard_normal((_DRAWS // 2, dim))
+    return np.concatenate([half, -half]), np.full(_DRAWS, 1 / _DRAWS), 0
+
+
+def _cubature_of_degree_5(dim: int) -> tuple[np.ndarray, np.ndarray]:
+    axis, corner = np.sqrt(dim + 2.0), np.sqrt((dim + 2.0) / 2)
+    rows, weights = [np.zeros(dim)], [2 / (dim + 2)]
+    for i in range(dim):
+        for sign in (1.0, -1.0):
+            rows.append(sign * axis * np.eye(dim)[i])
+            weights.append((4 - dim) / (2 * (dim + 2) ** 2))
+            for j in range(i):
+                for other in (1.0, -1.0):
+                    rows.append(corner * (sign * np.eye(dim)[i] + other * np.eye(dim)[j]))
+                    weights.append(1 / (dim + 2) ** 2)
+    return np.stack(rows), np.asarray(weights)
+
+
+def piecewise_normal(
+    kinks: Float[Array, "kink dim"], reach: float, nodes: int, longest: float = 20.0
+) -> tuple[Float[Array, "node dim"], Float[Array, "node dim"]]:
+    """Gauss-Legendre nodes between kinks and weights of the standard normal law, coordinate by coordinate.
+
+    Nodes and weights move smoothly with the kinks, so derivatives of an integral hold what a kink adds to it.
+
+    Args:
+        kinks: points where the integrand may jump; those beyond the reach do not count.
+        reach: normals beyond it are left out (and the weights scaled to sum to 1).
+        nodes: per piece.
+        longest: pieces longer than this are cut.
+    """
+    dim = kinks.shape[1]
+    cuts = np.arange(-reach, reach + 1e-9, 2 * reach / np.ceil(2 * reach / longest))
+    fixed = jnp.broadcast_to(jnp.asarray(cuts, kinks.dtype)[:, None], (len(cuts), dim))
+    ends = jnp.sort(jnp.concatenate([fixed, jnp.clip(kinks, -reach, reach)]), axis=0)
+    points, weights = (jnp.asarray(a, kinks.dtype) for a in np.polynomial.legendre.leggauss(nodes))
+    half, middle = 0.5 * (ends[1:] - ends[:-1]), 0.5 * (ends[1:] + ends[:-1])
+    score = middle[:, None, :] + half[:, None, :] * points[None, :, None]
+    density = jnp.exp(-0.5 * score**2) / np.sqrt(2 * np.pi)
+    mass = half[:, None, :] * weights[None, :, None] * density
+    score, mass = score.reshape(-1, dim), mass.reshape(-1, dim)
+    return score, mass / jax.lax.stop_gradient(jnp.sum(mass, axis=0, keepdims=True))
 
 
 def rule_spread(skewness: Float[Array, " dim"], kurtosis: Float[Array, " dim"]) -> Float[Array, " dim"]:

@@ -46,6 +46,13 @@ class FiniteSum(AbstractObjective):
         """The gradient of every example's loss."""
         return jax.vmap(jax.grad(self.example_loss), in_axes=(None, 0))(params, self.examples)
 
+    def gradient_variance(self, params: Vector) -> Vector:
+        """The variance of every coordinate of the gradient of one example picked at random.
+
+        The mean gradient of B of them, picked with replacement, has this over B.
+        """
+        return jnp.var(self.example_gradients(params), axis=0)
+
     def batch_gradient(self, params: Vector, index: Int[Array, " batch"]) -> Vector:
         """The mean gradient over the examples named by `index`."""
         batch = jax.tree.map(lambda leaf: leaf[index], self.examples)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from driftax._errors import DriftaxError
-from driftax._types import Vector
+from driftax._types import Scalar, Vector
 from driftax.objective._base import AbstractObjective
 
 
@@ -20,8 +21,8 @@ class Rosenbrock(AbstractObjective):
         DriftaxError: if `dim` is below 2.
     """
 
-    _dim: int
-    steepness: float
+    _dim: int = eqx.field(static=True)
+    steepness: Scalar
 
     def __init__(self, dim: int = 2, steepness: float = 100.0):
         if dim < 2:

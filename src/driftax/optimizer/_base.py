@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import enum
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +15,7 @@ import numpy as np
 
 from driftax._errors import DriftaxError
 from driftax._types import Scalar, Slots, Vector
-from driftax.regime import Regime, Role, gradient_dimension, ladder_power, move
+from driftax.regime import Regime, Role, gradient_dimension, ladder_power
 
 State = Any  # a named tuple of vectors [dim], params first
 
@@ -26,6 +30,7 @@ SYMBOLS = {
     "params": "x",
     "mu": r"\mu",
     "nu": r"\nu",
+    "nu_max": r"\bar{\nu}",
 }
 
 
@@ -43,15 +48,32 @@ class Denominator(enum.Enum):
     PREVIOUS = "previous"
 
 
-class AbstractOptimizer(eqx.Module):
-    """A coordinate-wise optimizer: each coordinate's step depends on its own state and gradient only.
+# What a field of this name is, unless an optimizer says otherwise in `roles`.
+_ROLES = {
+    "learning_rate": Role.LEARNING_RATE,
+    "decay": Role.DECAY,
+    "momentum": Role.DECAY,
+    "b1": Role.DECAY,
+    "b2": Role.DECAY,
+    "b3": Role.DECAY,
+    "eps": Role.EPS,
+    "weight_decay": Role.DECOUPLED_DECAY,
+}
 
-    `clock(step)` holds what depends on the number of the step (bias corrections); the compiler
-    differentiates it in time and keeps it fixed when it expands the rest in the time step.
+
+class AbstractOptimizer(eqx.Module):
+    """A Markov map `state' = update(step, state, gradient)` of named vectors, params first.
+
+    A rule of one's own needs its numbers as fields, `learning_rate` among them, the vectors it keeps in
+    `slots`, and `update`; the rest has defaults. Nothing has to be said of smoothness or of how coordinates
+    mix: that is read off the traced update (`driftax.optimizer.structure`).
+
+    What depends on the number of the step alone (bias corrections) may be split off as `clock(step)` and
+    `advance(clock, ...)` in place of `update`: the compiler differentiates the clock in time and keeps it
+    fixed when it expands the rest in the time step.
     """
 
     learning_rate: eqx.AbstractVar[Scalar]
-    smooth: eqx.AbstractClassVar[bool]  # the step is a smooth function of the gradient
 
     @property
     def name(self) -> str:
@@ -59,9 +81,9 @@ class AbstractOptimizer(eqx.Module):
         return type(self).__name__
 
     @property
-    @abc.abstractmethod
     def normalised(self) -> bool:
-        """Whether the step stays the same when gradients are rescaled."""
+        """Whether the step of the params stays the same when gradients are rescaled (Adam, RMSprop, sign)."""
+        return 2 in self.slots.values()
 
     @property
     @abc.abstractmethod
@@ -69,29 +91,40 @@ class AbstractOptimizer(eqx.Module):
         """The vectors of the state by name, params first, each with its power of [gradient]."""
 
     @property
-    @abc.abstractmethod
     def roles(self) -> dict[str, Role]:
         """What each hyperparameter is: how it moves along the ladder."""
+        names = [f.name for f in dataclasses.fields(self) if not f.metadata.get("static", False)]
+        unknown = [name for name in names if name not in _ROLES]
+        if unknown:
+            raise DriftaxError(
+                f"the roles of `{self.name}`",
+                f"the number {unknown[0]}, of which driftax does not know how it moves along the ladder",
+                f"roles = {{..., {unknown[0]!r}: Role.FIXED}} in the class, or another Role",
+            )
+        return {name: _ROLES[name] for name in names}
 
-    @abc.abstractmethod
     def init(self, params: Vector) -> State:
-        """The state before the first step."""
+        """The state before the first step: zeros beside the params."""
+        return self.unpack((params, *(jnp.zeros_like(params) for _ in list(self.slots)[1:])))
 
-    @abc.abstractmethod
     def clock(self, step: Scalar) -> Any:
         """What of a step depends on its number, counted from 0; `step` may be fractional."""
+        return step
 
-    @abc.abstractmethod
     def advance(self, clock: Any, state: State, gradient: Vector) -> State:
         """One step, given the clock's values."""
+        return self.update(clock, state, gradient)
 
     def update(self, step: Scalar, state: State, gradient: Vector) -> State:
         """One step of the optimizer: the number of the step counts from 0."""
         return self.advance(self.clock(step), state, gradient)
 
-    @abc.abstractmethod
     def latex(self) -> list[str]:
         """The update map of one step, line by line, and last the numbers in it."""
+        before, after = (
+            r",\,".join(f"{symbol(name)}_{{{index}}}" for name in self.slots) for index in ("k", "k+1")
+        )
+        return [rf"({after}) = \operatorname{{update}}(k,\,{before},\,g_k)", latex_numbers(self)]
 
     def params(self, state: State) -> Vector:
         return state[0]
@@ -100,9 +133,18 @@ class AbstractOptimizer(eqx.Module):
         """The state as one array [slot, dim]."""
         return jnp.stack(tuple(state))
 
-    @abc.abstractmethod
-    def unpack(self, slots: Slots) -> State:
-        """The state from its array [slot, dim]."""
+    def unpack(self, slots: Slots | Sequence[Vector]) -> State:
+        """The state from its array [slot, dim], or from its rows."""
+        return _state_type(tuple(self.slots))(*slots)
+
+    def units(self, regime: Regime) -> dict[str, Scalar]:
+        """What a slot is multiplied by in the regime's own units; 1 where a slot is not named.
+
+        Second moments are kept in units of the time step, `h nu`, where the gradient noise grows like 1/h.
+        """
+        if regime is Regime.BALLISTIC or not self.normalised:
+            return {}
+        return {name: self.time_step(regime) for name, power in self.slots.items() if power == 2}
 
     def time_step(self, regime: Regime) -> Scalar:
         """The length h of one step in the regime's clock t = step * h."""
@@ -110,10 +152,36 @@ class AbstractOptimizer(eqx.Module):
             return self.learning_rate**2
         return self.learning_rate
 
+    def time_step_latex(self, regime: Regime) -> str:
+        """The same in symbols; nothing where a class has a clock of its own and says no more."""
+        if type(self).time_step is not AbstractOptimizer.time_step:
+            return ""
+        return r"\eta^2" if regime is Regime.BATCH_EQUIVALENT and self.normalised else r"\eta"
+
+    def check_regime(self, regime: Regime) -> None:
+        """Refuses a regime in which the optimizer has no limit; most have one in both."""
+
+    @property
+    def numbers(self) -> dict[str, Scalar]:
+        """The hyperparameters by name, the learning rate first."""
+        return {name: getattr(self, name) for name in ("learning_rate", *self.roles)}
+
+    def ladder(self, regime: Regime) -> dict[str, float]:
+        """The power of the rung's scale by which each number is multiplied (a decay: its 1 - decay)."""
+        roles = {"learning_rate": Role.LEARNING_RATE, **self.roles}
+        return {name: ladder_power(role, self.normalised, regime) for name, role in roles.items()}
+
+    def scaled(self, factors: Mapping[str, Scalar]) -> AbstractOptimizer:
+        """The same optimizer with the named numbers multiplied, a decay through its 1 - decay."""
+        if not factors:
+            return self
+        names = list(factors)
+        values = [_times(n, self.roles.get(n), getattr(self, n), factors[n]) for n in names]
+        return eqx.tree_at(lambda o: [getattr(o, n) for n in names], self, values)
+
     def at(self, scale: Scalar, regime: Regime) -> AbstractOptimizer:
         """The same optimizer on a finer clock: this *is* the regime."""
-        powers = {name: ladder_power(role, self.normalised, regime) for name, role in self.roles.items()}
-        return _moved(self, self.roles, scale, powers)
+        return self.scaled(_powers(scale, self.ladder(regime)))
 
     def rescaled_at(self, root_scale: Scalar, regime: Regime) -> AbstractOptimizer:
         """`at(root_scale**2)`, written for gradients measured in units of 1/root_scale.
@@ -121,25 +189,33 @@ class AbstractOptimizer(eqx.Module):
         In the batch-equivalent regime the noise grows like 1/root_scale; in these units every number has a
         limit as root_scale falls to 0, so that the step can be expanded there.
         """
-        powers = {}
-        for name, role in self.roles.items():
-            power = 2 * ladder_power(role, self.normalised, regime)
-            if regime is Regime.BATCH_EQUIVALENT:
-                power += gradient_dimension(role, self.normalised)
-            powers[name] = power
-        return _moved(self, self.roles, root_scale, powers)
+        powers = {name: 2 * power for name, power in self.ladder(regime).items()}
+        if regime is Regime.BATCH_EQUIVALENT:
+            for name, role in {"learning_rate": Role.LEARNING_RATE, **self.roles}.items():
+                powers[name] += gradient_dimension(role, self.normalised)
+        return self.scaled(_powers(root_scale, powers))
 
 
-def _moved(
-    optimizer: AbstractOptimizer, roles: dict[str, Role], scale: Scalar, powers: dict[str, float]
-) -> AbstractOptimizer:
-    names = list(roles)
+def _powers(scale: Scalar, powers: Mapping[str, float]) -> dict[str, Scalar]:
     # An integer power keeps the expansion around scale 0 exact.
-    values = [
-        move(getattr(optimizer, n), roles[n], scale, int(p) if p == int(p) else p)
-        for n, p in ((n, powers[n]) for n in names)
-    ]
-    return eqx.tree_at(lambda o: [getattr(o, n) for n in names], optimizer, values)
+    return {n: scale ** (int(p) if p == int(p) else p) for n, p in powers.items() if p}
+
+
+def _times(name: str, role: Role | None, value: Scalar, factor: Scalar) -> Scalar:
+    return 1 - (1 - value) * factor if is_decay(name, role) else value * factor
+
+
+def is_decay(name: str, role: Role | None) -> bool:
+    """Whether a number is multiplied through its 1 - value.
+
+    A beta inside a sign is: it keeps its value on every rung, but a schedule moves it as any other beta.
+    """
+    return role is Role.DECAY or (role is Role.FIXED and _ROLES.get(name) is Role.DECAY)
+
+
+@lru_cache
+def _state_type(names: tuple[str, ...]) -> Any:
+    return namedtuple("State", names)
 
 
 def bias_correction(decay: Scalar, steps: Scalar) -> Scalar:
@@ -147,17 +223,18 @@ def bias_correction(decay: Scalar, steps: Scalar) -> Scalar:
     return -jnp.expm1(steps * jnp.log(decay))
 
 
+_DECAYS = ("decay", "momentum", "b1", "b2", "b3", "rho", "beta")
 _LARGEST_RATE = 1e6  # beyond it one step overflows what is squared
 
 
 def check_hyperparameters(optimizer: str, **values: Scalar) -> None:
-    """Refuses numbers no optimizer can have; `decay`, `b1`, `b2` lie in [0, 1), the others are 0 or more."""
+    """Refuses numbers no optimizer can have; decays lie in [0, 1), the others are 0 or more."""
     for name, value in values.items():
         # Traced values come from an optimizer that was checked when it was built.
         if isinstance(value, jax.core.Tracer):
             continue
         number = float(np.asarray(value))
-        is_decay = name in ("decay", "b1", "b2")
+        is_decay = name in _DECAYS
         inside = 0 <= number < 1 if is_decay else number >= 0
         if name == "learning_rate":
             inside = 0 < number < _LARGEST_RATE
@@ -185,6 +262,6 @@ def latex_number(value: Scalar) -> str:
 
 def latex_numbers(optimizer: AbstractOptimizer) -> str:
     """The hyperparameters with their values; a weight decay of 0 is not there."""
-    values = {name: getattr(optimizer, name) for name in ("learning_rate", *optimizer.roles)}
-    shown = {name: value for name, value in values.items() if name != "weight_decay" or value != 0}
+    absent = ("weight_decay", "learning_rate_decay")
+    shown = {name: value for name, value in optimizer.numbers.items() if name not in absent or value != 0}
     return r",\quad ".join(f"{symbol(name)} = {latex_number(value)}" for name, value in shown.items())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -64,8 +65,6 @@ class Adam(AbstractOptimizer):
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
     denominator: Denominator = eqx.field(default=Denominator.UPDATED, static=True)
     bias_correction: bool = eqx.field(default=True, static=True)
-
-    smooth: ClassVar[bool] = True
 
     def __check_init__(self):
         check_hyperparameters(
@@ -134,5 +133,5 @@ class Adam(AbstractOptimizer):
             lines.append(rf"c_{{1,k}} = 1 - \beta_1^{{k+1}},\quad c_{{2,k}} = 1 - \beta_2^{{{index}}}")
         return [*lines, latex_numbers(self)]
 
-    def unpack(self, slots: Slots) -> AdamState:
+    def unpack(self, slots: Slots | Sequence[Vector]) -> AdamState:
         return AdamState(*slots)

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import optax
 
 from driftax._errors import DriftaxError
 from driftax._types import Scalar, Slots, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    State,
-    check_hyperparameters,
-    latex_numbers,
-    symbol,
-)
-from driftax.regime import Regime, Role, ladder_power, move
+from driftax.optimizer._base import AbstractOptimizer, State, check_hyperparameters
+from driftax.optimizer.optax_aliases import ALIASES, REFUSED, clock_of, defaults
+from driftax.optimizer.optax_state import StateLayout
+from driftax.regime import Clock, Regime, Role, clock_step, ladder_power, move, rate_power
 
 # The power of [gradient] of the vectors optax optimizers keep.
-_SLOT_DIMENSIONS = {"mu": 1, "nu": 2, "trace": 1}
-
-_MOMENTS = {"learning_rate": Role.LEARNING_RATE, "b1": Role.DECAY, "b2": Role.DECAY, "eps": Role.EPS}
-# The role of every number of the optimizers whose family driftax can build: (roles, normalised step).
-ROLES: dict[str, tuple[dict[str, Role], bool]] = {
-    "adam": (_MOMENTS, True),
-    "adamw": ({**_MOMENTS, "weight_decay": Role.DECOUPLED_DECAY}, True),
-    "rmsprop": ({"learning_rate": Role.LEARNING_RATE, "decay": Role.DECAY, "eps": Role.EPS}, True),
-    "sgd": ({"learning_rate": Role.LEARNING_RATE}, False),
-}
-_DEFAULTS = {
-    "adam": {"b1": 0.9, "b2": 0.999, "eps": 1e-8},
-    "adamw": {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 1e-4},
-    "rmsprop": {"decay": 0.9, "eps": 1e-8, "eps_in_sqrt": False},
-    "sgd": {},
-}
+_SLOT_DIMENSIONS = {"mu": 1, "nu": 2, "nu_max": 2, "trace": 1, "ema": 1, "e_g": 2, "sum_of_squares": 2}
 
 
 class OptaxOptimizer(AbstractOptimizer):
@@ -46,13 +24,14 @@ class OptaxOptimizer(AbstractOptimizer):
 
     learning_rate: Scalar
     scale: Scalar
+    first_time_step: Scalar  # of rung 1
     family: Callable[[Scalar], optax.GradientTransformation] = eqx.field(static=True)
     regime: Regime = eqx.field(static=True)
+    rate_power: float = eqx.field(static=True)
+    slot_units: tuple[tuple[str, float], ...] = eqx.field(static=True)
     _normalised: bool = eqx.field(static=True)
     _name: str = eqx.field(static=True)
-    _layout: _Layout = eqx.field(static=True)
-
-    smooth: ClassVar[bool] = True
+    _layout: StateLayout = eqx.field(static=True)
 
     @property
     def name(self) -> str:
@@ -73,36 +52,33 @@ class OptaxOptimizer(AbstractOptimizer):
     def init(self, params: Vector) -> State:
         return self._layout.state(params, self.family(self.scale).init(params))
 
-    def clock(self, step: Scalar) -> Scalar:
-        return step
-
     def advance(self, clock: Scalar, state: State, gradient: Vector) -> State:
         inner = self._layout.inner(state, clock)
         updates, after = self.family(self.scale).update(gradient, inner, state[0])
         return self._layout.state(state[0] + updates, after)
 
-    def latex(self) -> list[str]:
-        before, after = (
-            r",\,".join(f"{symbol(name)}_{{{index}}}" for name in self.slots) for index in ("k", "k+1")
-        )
-        return [rf"({after}) = \operatorname{{update}}(k,\,{before},\,g_k)", latex_numbers(self)]
+    def unpack(self, slots: Slots | Sequence[Vector]) -> State:
+        return self._layout.unpack(slots)
 
-    def unpack(self, slots: Slots) -> State:
-        return self._layout.named(*slots)
+    def time_step(self, regime: Regime) -> Scalar:
+        self._check(regime)
+        return self.first_time_step * self.scale
+
+    def units(self, regime: Regime) -> dict[str, Scalar]:
+        return {name: self.time_step(regime) ** power for name, power in self.slot_units if power}
 
     def at(self, scale: Scalar, regime: Regime) -> OptaxOptimizer:
+        self._check(regime)
+        moved = move(self.learning_rate, Role.LEARNING_RATE, scale, self.rate_power)
+        return eqx.tree_at(lambda o: (o.learning_rate, o.scale), self, (moved, self.scale * scale))
+
+    def _check(self, regime: Regime) -> None:
         if regime is not self.regime:
             raise DriftaxError(
                 f"an optax optimizer in the {regime.value} regime",
                 f"a family that moves by the {self.regime.value} regime",
                 f"from_optax(family, learning_rate=..., regime=Regime.{regime.name})",
             )
-        power = ladder_power(Role.LEARNING_RATE, self.normalised, regime)
-        return eqx.tree_at(
-            lambda o: (o.learning_rate, o.scale),
-            self,
-            (move(self.learning_rate, Role.LEARNING_RATE, scale, power), self.scale * scale),
-        )
 
     def rescaled_at(self, root_scale: Scalar, regime: Regime) -> OptaxOptimizer:
         raise DriftaxError(
@@ -112,65 +88,6 @@ class OptaxOptimizer(AbstractOptimizer):
         )
 
 
-class _Layout:
-    """Where the vectors and the counters of an optax state are (compared by structure, for the jit cache)."""
-
-    def __init__(self, family: Callable[[Scalar], optax.GradientTransformation]):
-        probe = jnp.zeros(3)
-        state = family(1.0).init(probe)
-        leaves, self.structure = jax.tree_util.tree_flatten_with_path(state)
-        names, self.vector, self.counter = ["params"], [], []
-        for position, (path, leaf) in enumerate(leaves):
-            name = _name(path)
-            if jnp.issubdtype(leaf.dtype, jnp.integer) and leaf.ndim == 0:
-                self.counter.append(position)
-            elif leaf.shape == probe.shape and jnp.issubdtype(leaf.dtype, jnp.floating):
-                self.vector.append(position)
-                names.append(name if name not in names else f"{name}_{len(names)}")
-            else:
-                raise DriftaxError(
-                    "`from_optax(family)`",
-                    f"a state leaf {name!r} of shape {list(leaf.shape)} and type {leaf.dtype}: neither a "
-                    "vector of the length of the params nor a step counter",
-                    "an optimizer whose state is vectors and step counters (adam, adamw, rmsprop, sgd)",
-                )
-        self.names = tuple(names)
-        self.named: Callable[..., State] = namedtuple("OptaxState", self.names)  # type: ignore[misc]
-        self._check_counters(family, state, probe)
-
-    def _check_counters(self, family, state, probe) -> None:
-        """An integer that does not count steps from 0 is a state the equation cannot carry."""
-        transform = family(1.0)
-        for step in range(3):
-            leaves = jax.tree.leaves(state)
-            wrong = [int(leaves[i]) for i in self.counter if int(leaves[i]) != step]
-            if wrong:
-                raise DriftaxError(
-                    "`from_optax(family)`",
-                    f"an integer state that is {wrong[0]} after {step} steps: not a step counter",
-                    "an optimizer whose only integers count steps",
-                )
-            _, state = transform.update(probe + 1.0, state, probe)
-
-    def state(self, params: Vector, inner: Any) -> State:
-        leaves = jax.tree.leaves(inner)
-        return self.named(params, *(leaves[i] for i in self.vector))
-
-    def inner(self, state: State, step: Scalar) -> Any:
-        count = len(self.vector) + len(self.counter)
-        leaves: list[Any] = [None] * count
-        for position, vector in zip(self.vector, state[1:], strict=True):
-            leaves[position] = vector
-        for position in self.counter:  # a float counter lets the compiler differentiate in time
-            leaves[position] = jnp.asarray(step, dtype=state[0].dtype)
-        return jax.tree_util.tree_unflatten(self.structure, leaves)
-
-
-def _name(path: tuple) -> str:
-    keys = [getattr(key, "name", None) for key in path]
-    return next((key for key in reversed(keys) if key), "state")
-
-
 def from_optax(
     family: Callable[[Scalar], optax.GradientTransformation],
     *,
@@ -178,6 +95,9 @@ def from_optax(
     regime: Regime = Regime.BALLISTIC,
     normalised: bool = True,
     name: str = "an optax optimizer",
+    clock: Clock = Clock.RATE,
+    momentum: float = 0.0,
+    units: Mapping[str, float] | None = None,
 ) -> OptaxOptimizer:
     """An optax optimizer, given as the family of its rungs.
 
@@ -187,9 +107,15 @@ def from_optax(
         regime: the regime along which `family` moves.
         normalised: whether the step stays the same when gradients are rescaled (Adam, RMSprop, sign).
         name: what it is called in tables and messages.
+        clock: what the time step is made of: `Clock.BUFFER` where a heavy-ball buffer sums gradients (the time step
+            is learning_rate / (1 - momentum)), `Clock.SUM` where squares are summed without forgetting (Adagrad).
+        momentum: the decay of the buffer at s = 1.
+        units: powers of the time step by which slots that grow or shrink along the ladder are multiplied, by
+            name; by default `nu` has power 1 in the batch-equivalent regime of a normalised optimizer.
 
     Raises:
-        DriftaxError: if the state holds something other than vectors and step counters.
+        DriftaxError: if the state holds something other than vectors, numbers and step counters, or the update
+            needs more than a gradient.
 
     Example:
         >>> import optax
@@ -198,50 +124,72 @@ def from_optax(
         ['params', 'mu', 'nu']
     """
     check_hyperparameters("from_optax", learning_rate=learning_rate)
+    layout = StateLayout(family(1.0), name)
+    if units is None:
+        grows = normalised and regime is Regime.BATCH_EQUIVALENT
+        units = {slot: 1.0 for slot in layout.names if grows and _SLOT_DIMENSIONS.get(slot, 0) == 2}
     # By keyword: the abstract fields of the base class come first in the order of fields.
     return OptaxOptimizer(
         learning_rate=learning_rate,
-        _normalised=normalised,
-        _name=name,
         scale=1.0,
+        first_time_step=clock_step(clock, normalised, regime, learning_rate, momentum),
         family=family,
         regime=regime,
-        _layout=_Layout(family),
+        rate_power=rate_power(clock, normalised, regime),
+        slot_units=tuple((slot, power) for slot, power in units.items() if slot in layout.names),
+        _normalised=normalised,
+        _name=name,
+        _layout=layout,
     )
 
 
-def optax_by_name(name: str, keywords: Mapping[str, float], regime: Regime) -> OptaxOptimizer:
+def optax_by_name(name: str, keywords: Mapping[str, Any], regime: Regime) -> OptaxOptimizer:
     """The optax optimizer `optax.NAME(**keywords)`, moved along the ladder by the table of roles.
 
     Raises:
-        DriftaxError: if the table has no such optimizer, or a number is out of its range.
+        DriftaxError: if it has no equation, in this regime or at all, or a number is out of its range.
     """
-    if name not in ROLES:
+    asked = f'name = "optax.{name}"'
+    if name in REFUSED:
+        raise DriftaxError(asked, REFUSED[name], "an optimizer with an equation: " + _listed())
+    if name not in ALIASES:
         raise DriftaxError(
-            f'name = "optax.{name}"',
+            asked,
             "no table of roles for it: how its numbers move along the ladder is not known",
-            "one of "
-            + ", ".join(f'"optax.{known}"' for known in ROLES)
-            + ", or from_optax(family) in Python",
+            f"one of {_listed()}, or from_optax(family) in Python",
         )
-    roles, normalised = ROLES[name]
-    values = {**_DEFAULTS[name], **keywords}
-    if "learning_rate" not in values:
-        raise DriftaxError(f'name = "optax.{name}"', "no learning_rate", "learning_rate = 0.001")
+    alias = ALIASES[name]
+    if regime not in alias.regimes:
+        raise DriftaxError(
+            f"{asked} in the {regime.value} regime", alias.note, f'[regime] name = "{alias.regimes[0].value}"'
+        )
+    values = {**defaults(name), **keywords}
+    if values.get("learning_rate") is None:
+        raise DriftaxError(asked, "no learning_rate", "learning_rate = 0.001")
+    roles = {key: role for key, role in alias.roles.items() if values.get(key) is not None}
+    if values.get("eps_in_sqrt"):
+        roles["eps"] = Role.EPS_ROOT
     check_hyperparameters(f"optax.{name}", **{key: values[key] for key in roles})
+    clock = clock_of(alias, values)
+    powers = {key: ladder_power(role, alias.normalised, regime) for key, role in roles.items()}
+    powers["learning_rate"] = rate_power(clock, alias.normalised, regime)
     constructor = getattr(optax, name)
 
     def family(scale: Scalar) -> optax.GradientTransformation:
-        moved = {
-            key: move(values[key], role, scale, ladder_power(role, normalised, regime))
-            for key, role in roles.items()
-        }
+        moved = {key: move(values[key], role, scale, powers[key]) for key, role in roles.items()}
         return constructor(**{**values, **moved})
 
     return from_optax(
         family,
         learning_rate=values["learning_rate"],
         regime=regime,
-        normalised=normalised,
+        normalised=alias.normalised,
         name=f"optax.{name}",
+        clock=clock,
+        momentum=values.get(alias.momentum) or 0.0 if alias.momentum else 0.0,
+        units={slot: powers_of[list(Regime).index(regime)] for slot, powers_of in alias.units.items()},
     )
+
+
+def _listed() -> str:
+    return ", ".join(f'"optax.{known}"' for known in ALIASES)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -53,8 +54,6 @@ class RMSprop(AbstractOptimizer):
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
     denominator: Denominator = eqx.field(default=Denominator.UPDATED, static=True)
     bias_correction: bool = eqx.field(default=False, static=True)
-
-    smooth: ClassVar[bool] = True
 
     def __check_init__(self):
         check_hyperparameters(
@@ -117,5 +116,5 @@ class RMSprop(AbstractOptimizer):
             lines.append(rf"c_k = 1 - \beta^{{{index}}}")
         return [*lines, latex_numbers(self)]
 
-    def unpack(self, slots: Slots) -> RMSpropState:
+    def unpack(self, slots: Slots | Sequence[Vector]) -> RMSpropState:
         return RMSpropState(*slots)

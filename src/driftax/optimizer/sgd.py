@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 
@@ -34,8 +35,6 @@ class SGD(AbstractOptimizer):
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
 
-    smooth: ClassVar[bool] = True
-
     def __check_init__(self):
         check_hyperparameters("SGD", learning_rate=self.learning_rate, weight_decay=self.weight_decay)
 
@@ -64,7 +63,7 @@ class SGD(AbstractOptimizer):
         direction = r"(g_k + \lambda x_k)" if self.weight_decay else "g_k"
         return [rf"x_{{k+1}} = x_k - \eta\,{direction}", latex_numbers(self)]
 
-    def unpack(self, slots: Slots) -> SGDState:
+    def unpack(self, slots: Slots | Sequence[Vector]) -> SGDState:
         return SGDState(*slots)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -38,8 +39,6 @@ class SignSGD(AbstractOptimizer):
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
 
-    smooth: ClassVar[bool] = False
-
     def __check_init__(self):
         check_hyperparameters("SignSGD", learning_rate=self.learning_rate, weight_decay=self.weight_decay)
 
@@ -76,5 +75,5 @@ class SignSGD(AbstractOptimizer):
         inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
         return [rf"x_{{k+1}} = x_k - \eta\,\operatorname{{sign}}(g_k{inside}){beside}", latex_numbers(self)]
 
-    def unpack(self, slots: Slots) -> SignSGDState:
+    def unpack(self, slots: Slots | Sequence[Vector]) -> SignSGDState:
         return SignSGDState(*slots)

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from driftax._types import Scalar, Slots
 from driftax.chain import Chain
-from driftax.compiler.step_moments import flat_mean, step_moments
+from driftax.compiler.step_moments import flat_mean, shape_of, step_moments
 from driftax.noise import GaussianNoise
 from driftax.simulate.drivers import AbstractDriver, NormalDriver
 
@@ -44,7 +44,9 @@ def has_controls(chain: Chain, driver: AbstractDriver, state: int) -> bool:
     if not isinstance(driver, NormalDriver) or not isinstance(chain.noise, GaussianNoise):
         return False
     rooted = chain.noise.independent or chain.noise.roots is not None
-    return chain.optimizer.smooth and len(chain.slots) > 1 and rooted and state <= _LARGEST_STATE
+    shape = shape_of(chain, state // len(chain.slots))
+    plain = shape.elementwise and shape.smooth
+    return plain and len(chain.slots) > 1 and rooted and state <= _LARGEST_STATE
 
 
 def start_controls(z: Float[Array, "slot dim member"]) -> Controls:

@@ -28,7 +28,7 @@ from driftax._types import Key, Scalar, Slots, Vector
 from driftax.chain import Chain
 from driftax.equation import ModifiedEquation
 from driftax.equation.factor import channel_count, step_noise
-from driftax.noise import GaussianNoise, MinibatchNoise
+from driftax.noise import AbstractContinuousNoise, MinibatchNoise
 from driftax.objective import FiniteSum
 
 
@@ -68,7 +68,7 @@ class NormalDriver(AbstractDriver):
         return jnp.sum(draw[:, 0], axis=0) / math.sqrt(self.halves)
 
     def gradient(self, chain, params, draw):
-        return chain.objective.gradient(params) + chain.noise.noise(params, self.normals(draw))
+        return chain.objective.gradient(params) + chain.noise.noise(chain.objective, params, self.normals(draw))
 
     def half_drivers(self, draw):
         return draw
@@ -132,7 +132,7 @@ def driver_for(
         halves: half substeps per optimizer step.
         fresh: fresh batches that centre the noise of a minibatch law.
     """
-    if isinstance(chain.noise, GaussianNoise):
+    if isinstance(chain.noise, AbstractContinuousNoise):
         return NormalDriver(halves, max([1, *(channel_count(e) for e in equations)]))
     finite, law = chain.objective, chain.noise
     assert isinstance(finite, FiniteSum) and isinstance(law, MinibatchNoise)

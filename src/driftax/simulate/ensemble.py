@@ -20,13 +20,22 @@ from jaxtyping import Array, Float, Int
 
 from driftax._types import Key, Scalar, Slots
 from driftax.chain import Chain
-from driftax.equation import ModifiedEquation
+from driftax.equation.extended import Equation, ExtendedEquation
+from driftax.simulate.coloured import (
+    COLUMNS,
+    LARGEST_STATE,
+    ColouredControls,
+    advance_coloured,
+    start_coloured,
+)
 from driftax.simulate.controls import Controls, advance_controls, has_controls, start_controls
 from driftax.simulate.drivers import AbstractDriver
-from driftax.simulate.schemes import AbstractScheme
+from driftax.simulate.schemes import AbstractScheme, NearlyAdditive
 from driftax.statistics.observables import Observables
 from driftax.statistics.streaming import Moments
 
+_START = 2**32 - 1  # no step has this number
+_COLOURED_SCHEME = NearlyAdditive()  # the linear noise of an extended equation moves by O(h) along itself
 LEAF = 1024  # members of a leaf for elementwise laws: a few arrays of it fit a core's cache
 
 
@@ -56,19 +65,34 @@ class Rung(eqx.Module):
         chain: the optimizer, in natural coordinates.
         equations: the models, in their own coordinates.
         scheme: integrates them.
-        driver: the shared randomness, with `2 * max(levels)` half substeps.
-        levels: substeps per optimizer step, coarse first; two levels measure and remove the integrator's bias.
+        driver: the shared randomness; its half substeps are a multiple of those of every level.
+        levels: of each equation: substeps per optimizer step, coarse first; two levels measure and remove the
+            integrator's bias.
         observables: functions of the natural state whose means are taken.
         leaf: members of a leaf.
     """
 
     chain: Chain
-    equations: tuple[ModifiedEquation, ...]
+    equations: tuple[Equation, ...]
     scheme: AbstractScheme
     driver: AbstractDriver
     observables: Observables
-    levels: tuple[int, ...] = eqx.field(static=True)
+    levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     leaf: int = eqx.field(static=True)
+
+    @property
+    def refined(self) -> bool:
+        """Whether equations are integrated at two levels."""
+        return any(len(levels) > 1 for levels in self.levels)
+
+    @property
+    def coloured(self) -> int | None:
+        """The position of the extended equation among the equations."""
+        return next((i for i, e in enumerate(self.equations) if isinstance(e, ExtendedEquation)), None)
+
+    def bilinear(self, state: int) -> bool:
+        """Whether a state of that many coordinates has the controls of an extended equation."""
+        return self.coloured is not None and state <= LARGEST_STATE
 
     def columns(self, state: int) -> Columns:
         """The layout of a leaf's columns for a state of that many coordinates."""
@@ -80,16 +104,17 @@ class Rung(eqx.Module):
         width = blocks.size
         controls = np.arange(0)
         if has_controls(self.chain, self.driver, state):
-            controls = width + np.arange(2 * state)
-        if len(self.levels) == 1:
+            controls = width + np.arange((2 + (COLUMNS if self.bilinear(state) else 0)) * state)
+        if not self.refined:
             refinement = refinement[:, :0]
         return Columns(blocks[:q], model, difference, refinement, controls, width + len(controls))
 
 
 class _Members(NamedTuple):
     optimizer: Float[Array, "slot dim member"]
-    models: tuple[tuple[Float[Array, "slot dim member"], ...], ...]  # [equation][level]
+    models: tuple[tuple[Float[Array, "slots dim member"], ...], ...]  # [equation][level], y as one more slot
     controls: Controls | None
+    coloured: ColouredControls | None
 
 
 def _over_members(function: Callable, *arguments):
@@ -104,17 +129,13 @@ def _optimizer_step(rung: Rung, number: Scalar, members: Array, draw) -> Array:
     return _over_members(one, members, draw)
 
 
-def _model_step(
-    rung: Rung, equation: ModifiedEquation, level: int, number: Scalar, members: Array, draw
-) -> Array:
+def _model_step(rung: Rung, equation: Equation, level: int, number: Scalar, members: Array, draw) -> Array:
     """One optimizer step of an equation in `level` substeps."""
-    finest = rung.driver.halves
-    dt = jnp.asarray(1.0 / level, dtype=members.dtype)
 
     def one(z, drawn):
         halves = rung.driver.half_drivers(drawn).astype(z.dtype)
-        merge = finest // (2 * level)  # fine halves per half of this level
-        halves = jnp.sum(halves.reshape(2 * level, merge, *halves.shape[1:]), axis=1) / math.sqrt(merge)
+        if isinstance(equation, ExtendedEquation):
+            return _extended_step(equation, level, number, z, halves)
 
         def drift(step, point):
             return equation.step_drift(step, point.reshape(-1)).reshape(point.shape)
@@ -122,14 +143,47 @@ def _model_step(
         def noise(step, point, driver):
             return rung.driver.noise(equation, step, point, drawn, driver)
 
-        def substep(point, drivers):
-            index, pair = drivers
-            return rung.scheme.step(drift, noise, number + index * dt, dt, point, pair[0], pair[1]), None
+        def substep(point, inside):
+            begin, dt, pair = inside
+            return rung.scheme.step(drift, noise, begin, dt, point, pair[0], pair[1]), None
 
-        pairs = halves.reshape(level, 2, *halves.shape[1:])
-        return jax.lax.scan(substep, z, (jnp.arange(level, dtype=z.dtype), pairs))[0]
+        return jax.lax.scan(substep, z, _substeps(number, level, halves))[0]
 
     return _over_members(one, members, draw)
+
+
+def _extended_step(
+    equation: ExtendedEquation, level: int, number: Scalar, extended: Array, halves: Array
+) -> Array:
+    """One optimizer step of one member of an equation with a coloured noise, in `level` substeps.
+
+    The coloured noise is drawn exactly on the finest grid, and every level looks at it at the ends of its own
+    substeps: the scheme looks at the drift nowhere else.
+    """
+    z, y = extended[:-1], extended[-1]
+    path = equation.path_of(y, halves)[:: len(halves) // (2 * level)]
+
+    def substep(point, inside):
+        (begin, dt, pair), before, after = inside
+
+        def drift(step, where):
+            return equation.step_drift(step, where, jnp.where(step == begin, before, after))
+
+        point = _COLOURED_SCHEME.step(drift, equation.step_noise, begin, dt, point, pair[0], pair[1])
+        return point, None
+
+    substeps = _substeps(number, level, halves[:, :1])
+    z, _ = jax.lax.scan(substep, z, (substeps, path[:-1], path[1:]))
+    return jnp.concatenate([z, path[-1:]])
+
+
+def _substeps(number: Scalar, level: int, halves: Array):
+    """Begin, length (in optimizer steps) and drivers of the two halves of every substep of a level."""
+    merge = len(halves) // (2 * level)  # fine halves per half of this level
+    halves = jnp.sum(halves.reshape(2 * level, merge, *halves.shape[1:]), axis=1) / math.sqrt(merge)
+    dt = jnp.full(level, 1.0 / level, dtype=halves.dtype)
+    begin = number + jnp.arange(level, dtype=halves.dtype) / level
+    return begin, dt, halves.reshape(level, 2, *halves.shape[1:])
 
 
 def _advance(rung: Rung, key: Key, number: Scalar, index: Array, members: _Members) -> _Members:
@@ -139,14 +193,25 @@ def _advance(rung: Rung, key: Key, number: Scalar, index: Array, members: _Membe
     models = tuple(
         tuple(
             _model_step(rung, equation, level, number, z, draw)
-            for level, z in zip(rung.levels, levels, strict=True)
+            for level, z in zip(substeps, levels, strict=True)
         )
-        for equation, levels in zip(rung.equations, members.models, strict=True)
+        for equation, substeps, levels in zip(rung.equations, rung.levels, members.models, strict=True)
     )
-    controls = members.controls
+    controls, coloured = members.controls, members.coloured
+    if controls is not None and coloured is not None:
+        equation, y = _coloured(rung, members)
+        coloured = advance_coloured(coloured, equation, number, controls.path, y, draw)
     if controls is not None:
         controls = advance_controls(controls, rung.chain, number, draw)
-    return _Members(_optimizer_step(rung, number, members.optimizer, draw), models, controls)
+    return _Members(_optimizer_step(rung, number, members.optimizer, draw), models, controls, coloured)
+
+
+def _coloured(rung: Rung, members: _Members) -> tuple[ExtendedEquation, Array]:
+    """The extended equation and its coloured noise [dim, member], the same at every level."""
+    assert rung.coloured is not None
+    equation = rung.equations[rung.coloured]
+    assert isinstance(equation, ExtendedEquation)
+    return equation, members.models[rung.coloured][0][-1]
 
 
 def _columns(rung: Rung, members: _Members) -> Float[Array, "column member"]:
@@ -156,16 +221,19 @@ def _columns(rung: Rung, members: _Members) -> Float[Array, "column member"]:
     observed = observe(members.optimizer)
     values, differences, refinements = [], [], []
     for equation, levels in zip(rung.equations, members.models, strict=True):
-        seen = [observe(_over_members(equation.chain.natural, z)) for z in levels]
+        slots = len(equation.chain.slots)  # without the coloured noise of an extended state
+        seen = [observe(_over_members(equation.chain.natural, z[:slots])) for z in levels]
         fine, refinement = seen[-1], seen[-1] - seen[0]
         # Talay-Tubaro: two integrations of weak order 2, one with half the substep of the other.
-        value = fine + refinement / 3 if len(rung.levels) > 1 else fine
+        value = fine + refinement / 3 if len(levels) > 1 else fine
         values.append(value)
         differences.append(value - observed)
         refinements.append(refinement)
     rows = [observed, *values, *differences, *refinements]
     if members.controls is not None:
         rows += [members.controls.optimizer, members.controls.equation]
+    if members.coloured is not None:
+        rows.append(members.coloured.rows())
     return jnp.concatenate([row.astype(float) for row in rows])
 
 
@@ -198,12 +266,24 @@ def _start_members(rung: Rung, key: Key, start: Start) -> _Members:
 
     members = jax.lax.fori_loop(0, start.handover, alone, members)
     models = tuple(
-        tuple(_over_members(equation.chain.from_natural, members) for _ in rung.levels)
-        for equation in rung.equations
+        (_model_start(equation, key, members),) * len(levels)
+        for equation, levels in zip(rung.equations, rung.levels, strict=True)
     )
     state = start.state.size
     controls = start_controls(members) if has_controls(rung.chain, rung.driver, state) else None
-    return _Members(members, models, controls)
+    coloured = None
+    if controls is not None and rung.bilinear(state):
+        coloured = start_coloured(state, start.state.shape[1], rung.leaf, members.dtype)
+    return _Members(members, models, controls, coloured)
+
+
+def _model_start(equation: Equation, key: Key, members: Array) -> Array:
+    """The members of an equation at the optimizer's own."""
+    z = _over_members(equation.chain.from_natural, members)
+    if not isinstance(equation, ExtendedEquation):
+        return z
+    _, dim, count = z.shape
+    return jnp.concatenate([z, equation.start(jax.random.fold_in(key, _START), dim, count, z.dtype)[None]])
 
 
 def _run_leaf(rung: Rung, key: Key, size: Int[Array, ""], start: Start, segments: Int[Array, " record"]):

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jax.numpy as jnp
+
 from driftax._errors import DriftaxError
+from driftax.objective import FunctionObjective
 from driftax.optimizer import AbstractOptimizer
 from driftax.regime import Regime
 from driftax.study._value import Study
 from driftax.study.messages import refuse_name, shown
 from driftax.study.sections import CompareSection, MinibatchSection, OptaxSection, RegimeSection
 
-MODELS = ("ode", "derived-1", "derived-2")
+MODELS = ("ode", "derived-1", "derived-2", "derived-2-extended")
+MOMENTS = ("mu", "nu", "nu_max")  # what [start] may hold for some optimizer
 _LATER_MODELS = (
-    "derived-2-extended",
     "li-tai-e-2019-1",
     "li-tai-e-2019-2",
     "li-tai-e-2019-stability",
@@ -40,19 +43,23 @@ def checked(study: Study) -> Study:
     compare = study.compare and _normalised(study.compare)
     study = replace(study, regime=regime, compare=compare)
     _check_steps(study)
-    objective, own = _named_build("[objective]", lambda: study.objective.build(study.seed))
-    optimizer = _named_build("[optimizer]", lambda: study.optimizer.build(regime.regime))
-    noise = _named_build("[noise]", study.noise.build)
+    objective, own = named_build("[objective]", lambda: study.objective.build(study.seed))
+    optimizer = named_build("[optimizer]", lambda: study.optimizer.build(regime.regime))
+    noise = named_build("[noise]", study.noise.build)
     _check_start(study, optimizer, objective.dim, own is not None)
     params = study.start.arrays().get("params", own)
-    _named_build("[noise]", lambda: noise.check(objective, params))
+    if isinstance(objective, FunctionObjective):
+        named_build("[start] params", lambda: objective.check_finite(params))
+    named_build("[noise]", lambda: noise.check(objective, params))
+    named_build("[regime] name", lambda: optimizer.check_regime(regime.regime))
     _check_denominator(study)
     if compare is not None:
         _check_compare(study, compare, optimizer, len(params))
     return study
 
 
-def _named_build(section: str, build: Callable[[], Any]) -> Any:
+def named_build(section: str, build: Callable[[], Any]) -> Any:
+    """What is built, or its error under the name of the section."""
     try:
         return build()
     except DriftaxError as error:
@@ -121,10 +128,8 @@ def _check_start(study: Study, optimizer: AbstractOptimizer, dim: int | None, ha
     start, slots = study.start, tuple(optimizer.slots)
     if start.params is None and not has_own:
         raise DriftaxError("[start] params", "no params", f"params = a list of {dim} numbers")
-    for slot in ("params", "mu", "nu"):
-        value = getattr(start, slot)
-        if value is None:
-            continue
+    params = {} if start.params is None else {"params": start.params}
+    for slot, value in {**params, **start.moments}.items():
         if slot not in slots:
             raise DriftaxError(
                 f"[start] {slot}",
@@ -137,12 +142,13 @@ def _check_start(study: Study, optimizer: AbstractOptimizer, dim: int | None, ha
                 f"{slot} with {len(value)} entries for an objective of {dim} parameters",
                 f"{slot} = a list of {dim} numbers",
             )
-    if start.nu is not None and min(start.nu) < 0:
-        raise DriftaxError("[start] nu", f"nu = {shown(start.nu)}", "nu = a list of numbers of 0 or more")
+        if optimizer.slots[slot] == 2 and min(value) < 0:
+            found = f"{slot} = {shown(value)}"
+            raise DriftaxError(f"[start] {slot}", found, f"{slot} = a list of numbers of 0 or more")
     if start.handover is not None:
-        for key in ("mu", "nu"):
-            if getattr(start, key) is not None:
-                raise DriftaxError("[start] handover", f"both handover and {key}", "handover, or mu and nu")
+        for key in start.moments:
+            wanted = "handover, or " + " and ".join(slots[1:])
+            raise DriftaxError("[start] handover", f"both handover and {key}", wanted)
         if start.step:
             raise DriftaxError(
                 "[start] handover", "both handover and step", "handover alone: it counts from 0"
@@ -174,17 +180,21 @@ def _check_compare(study: Study, compare: CompareSection, optimizer: AbstractOpt
         refuse_name("[compare] observables", name, known)
     if not compare.observables:
         raise DriftaxError("[compare] observables", "an empty list", 'observables = ["loss"]')
-    _check_coordinates(study, compare, slots)
+    _check_coordinates(study, compare, optimizer)
 
 
-def _check_coordinates(study: Study, compare: CompareSection, slots: tuple[str, ...]) -> None:
+def _check_coordinates(study: Study, compare: CompareSection, optimizer: AbstractOptimizer) -> None:
     start, log = study.start, compare.coordinates == "log"
     if compare.method == "taylor" and (log or isinstance(study.optimizer, OptaxSection)):
         what = "log coordinates" if log else f'"{study.optimizer.name}", whose update cannot be expanded'
         raise DriftaxError('[compare] method = "taylor"', what, 'method = "finite-step"')
-    if log and "nu" in slots and start.handover is None and not (start.nu and min(start.nu) > 0):
-        raise DriftaxError(
-            '[compare] coordinates = "log"',
-            "second moments that start at 0, whose logarithm is -inf",
-            "[start] nu with numbers above 0, or handover = 8",
-        )
+    if not log or start.handover is not None:
+        return
+    own = zip(optimizer.slots.items(), optimizer.init(jnp.zeros(1)), strict=True)
+    for (slot, power), first in own:
+        if power == 2 and min(start.moments.get(slot, first)) <= 0:
+            raise DriftaxError(
+                '[compare] coordinates = "log"',
+                "second moments that start at 0, whose logarithm is -inf",
+                f"[start] {slot} with numbers above 0, or handover = 8",
+            )

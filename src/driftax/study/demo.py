@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from driftax.equation import Certificate, local_order
+from driftax.equation import Certificate, ModifiedEquation, local_order
 from driftax.study.experiment import derivation_nodes
 from driftax.study.run import experiment_of, run_verify
 from driftax.study.spec import load_study
@@ -37,6 +37,7 @@ def run_demo(
 
     def certify(model: str) -> Certificate:
         equation = experiment.equation(model, experiment.chain, nodes=derivation_nodes(experiment.chain))
+        assert isinstance(equation, ModifiedEquation)  # of the models certified
         return local_order(equation, experiment.look_at, experiment.look_step)
 
     with ThreadPoolExecutor() as threads:  # compiling is most of the work, and takes one core each

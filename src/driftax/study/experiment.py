@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,7 +14,9 @@ from driftax._errors import DriftaxError
 from driftax._types import Slots
 from driftax.chain import Chain
 from driftax.compare.weak_error import RungStudy, rung_key
-from driftax.equation import NODES, Method, ModifiedEquation, derive
+from driftax.equation import NODES, Method, derive
+from driftax.equation.extended import NAME as EXTENDED
+from driftax.equation.extended import Equation, ExtendedEquation, extend
 from driftax.noise import MinibatchNoise
 from driftax.regime import Regime
 from driftax.simulate.drivers import driver_for
@@ -21,7 +24,8 @@ from driftax.simulate.ensemble import LEAF, Rung, Start
 from driftax.simulate.schemes import AbstractScheme, Splitting, WeakOrderTwo
 from driftax.statistics.observables import Observables
 
-MODELS = ("ode", "derived-1", "derived-2")
+MODELS = ("ode", "derived-1", "derived-2", EXTENDED)
+_COLOURED_SUBSTEPS = 4  # per optimizer step, of an equation whose noise changes within a step
 _GAUSSIAN_NODES = 3  # exact for the moments an order-2 equation needs
 _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of a step is O(h^4)
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
@@ -88,6 +92,12 @@ class Experiment(NamedTuple):
         coarse = self.substeps or (1 if isinstance(self.scheme, Splitting) else 2)
         return coarse, 2 * coarse
 
+    def levels_of(self, model: str, levels: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """The substeps of a model where those of the others are `levels`."""
+        levels = levels or self.levels
+        factor = math.ceil(_COLOURED_SUBSTEPS / levels[0]) if model == EXTENDED else 1
+        return tuple(factor * level for level in levels)
+
     @property
     def precision(self) -> np.dtype:
         """Of the members' states; statistics are always float64.
@@ -99,7 +109,7 @@ class Experiment(NamedTuple):
 
     def claimed(self, model: str) -> int:
         """The weak order a model claims."""
-        return 2 if model == "derived-2" else 1
+        return 2 if model in ("derived-2", EXTENDED) else 1
 
     def check(self) -> None:
         """Refuses an order-2 equation where order 2 does not exist, before anything runs.
@@ -120,25 +130,29 @@ class Experiment(NamedTuple):
 
     def equation(
         self, model: str, chain: Chain, at: Slots | None = None, nodes: int | None = None
-    ) -> ModifiedEquation:
+    ) -> Equation:
         """The equation of a model on a rung, as it is simulated.
 
         Raises:
-            DriftaxError: for an unknown model, or order 2 where it does not exist.
+            DriftaxError: for an unknown model, order 2 where it does not exist, or an extended state where it
+                is not worked out.
         """
         if model not in MODELS:
             raise DriftaxError(f"the model {model!r}", "no such model", "one of " + ", ".join(MODELS))
-        return derive(
+        if model == EXTENDED and self.log_second_moments:
+            chain = _with_log(chain)  # `check` judges natural coordinates, but these are refused
+        equation = derive(
             chain,
             weak_order=self.claimed(model),
             method=self.method,
-            at=at,
+            at=None if model == EXTENDED else at,
             step=self.look_step,
             allow_obstructed=self.allow_obstructed,
             stochastic=model != "ode",
             full=chain.regime is Regime.BATCH_EQUIVALENT,
             nodes=nodes or (_BATCH_NODES if self._splits else _GAUSSIAN_NODES),
         )
+        return extend(equation) if model == EXTENDED else equation
 
     def rung_study(self, position: int, seed: int) -> RungStudy:
         """The ensemble of one rung of the ladder, with no member run yet (nor of its `refinement`)."""
@@ -155,14 +169,17 @@ class Experiment(NamedTuple):
         chain = self.chain.at(jnp.asarray(scale, dtype=float))
         coordinates = _with_log(chain) if self.log_second_moments else chain
         equations = tuple(self.equation(model, coordinates) for model in self.models)
-        driver = driver_for(chain, equations, 2 * max(levels), fresh)
+        of_models = tuple(self.levels_of(model, levels) for model in self.models)
+        halves = 2 * max(level for each in (*of_models, levels) for level in each)
+        natural = tuple(e.natural if isinstance(e, ExtendedEquation) else e for e in equations)
+        driver = driver_for(chain, natural, halves, fresh)
         rung = Rung(
             _as(self.precision, chain),
             _as(self.precision, equations),
             self.scheme,
             driver,
             Observables(self.chain.objective, self.chain.slots, self.observables),
-            levels,
+            of_models,
             _BATCH_LEAF if self.minibatch else LEAF,
         )
         start = Start(

@@ -13,7 +13,7 @@ from typing import Any
 from driftax import __version__
 from driftax.compare.weak_error import RungStudy
 from driftax.equation import Method
-from driftax.equation.describe import as_latex_lines, obstruction_sentence, record_rows, title
+from driftax.equation.extended import as_latex_lines, obstruction_sentence, record_rows, title
 from driftax.study.build import build_chain, natural_start, state_to_look_at
 from driftax.study.experiment import Experiment, derivation_nodes
 from driftax.study.spec import Study

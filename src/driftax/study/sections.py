@@ -8,26 +8,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from pydantic_core import PydanticCustomError
 
 from driftax.noise import AbstractGradientNoise, GaussianNoise, MinibatchNoise
-from driftax.objective import AbstractObjective, Quadratic, Rosenbrock
+from driftax.objective import (
+    AbstractObjective,
+    DoubleWell,
+    FunctionObjective,
+    Quadratic,
+    Rosenbrock,
+    Saddle,
+    polynomial,
+)
 from driftax.objective.models import finite_sum_by_name
 from driftax.optimizer import (
     SGD,
     AbstractOptimizer,
+    Adagrad,
     Adam,
+    AMSGrad,
     DecayForm,
     Denominator,
+    Lion,
+    Maximum,
+    Momentum,
+    MomentumForm,
+    NAdam,
+    RAdam,
+    Rectification,
     RMSprop,
+    Scheduled,
     SignSGD,
+    Signum,
 )
+from driftax.optimizer import schedule as factors
 from driftax.optimizer.from_optax import optax_by_name
 from driftax.regime import Regime
+from driftax.study.entry import load_entry
 
 # --- one value ---------------------------------------------------------------------------------------------
 
@@ -64,13 +87,14 @@ def _tuples(value: Any, place: str) -> tuple[Any, int]:
 
 
 _LARGEST = 2**63
-_LIST = "a list of finite numbers, one per parameter"
+LIST = "a list of finite numbers, one per parameter"
 Positive = Annotated[
     float, Field(strict=True, allow_inf_nan=False, gt=0, description="a number above 0, such as 0.01")
 ]
 NonNegative = Annotated[
     float, Field(strict=True, allow_inf_nan=False, ge=0, description="a number of 0 or more")
 ]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, description="a finite number")]
 Decay = Annotated[
     float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1, description="a number in [0, 1), such as 0.9")
 ]
@@ -78,7 +102,7 @@ Flag = Annotated[bool, Field(strict=True, description="true or false")]
 AtLeastZero = Annotated[int, Field(strict=True, ge=0, lt=_LARGEST, description="a whole number of 0 or more")]
 AtLeastOne = Annotated[int, Field(strict=True, ge=1, lt=_LARGEST, description="a whole number of 1 or more")]
 AtLeastTwo = Annotated[int, Field(strict=True, ge=2, lt=_LARGEST, description="a whole number of 2 or more")]
-Vector = Annotated[Any, _array(1), Field(description=_LIST)]
+Vector = Annotated[Any, _array(1), Field(description=LIST)]
 Matrix = Annotated[
     Any,
     _array(2),
@@ -106,6 +130,13 @@ class Section(BaseModel):
     """One table of a study file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    _folder: Path = PrivateAttr(Path())
+
+    def beside(self, folder: Path) -> Section:
+        """The section with its relative paths read from `folder`, that of the study file."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
 
 
 # --- [objective] -------------------------------------------------------------------------------------------
@@ -116,7 +147,7 @@ class QuadraticSection(Section):
 
     name: Literal["quadratic"]
     hessian: Matrix
-    minimum: Vector | None = Field(None, description=_LIST)
+    minimum: Vector | None = Field(None, description=LIST)
 
     def build(self, seed: int) -> tuple[AbstractObjective, Any]:
         return Quadratic(self.hessian, self.minimum), None
@@ -133,6 +164,61 @@ class RosenbrockSection(Section):
         return Rosenbrock(self.dim, self.steepness), None
 
 
+class SaddleSection(Section):
+    """The embedded saddle `1/2 sum_i c_i x_i^2 + q/4 x_i^4`, the quartic where c_i is below 0."""
+
+    name: Literal["saddle"]
+    curvatures: Annotated[
+        Any, _array(1), Field(description="a list of numbers of both signs, one per parameter")
+    ] = (1.0, -1.0)
+    quartic: Positive = 1.0
+
+    def build(self, seed: int) -> tuple[AbstractObjective, Any]:
+        return Saddle(self.curvatures, self.quartic), None
+
+
+class DoubleWellSection(Section):
+    """Independent double wells `depth ((x_i / width)^2 - 1)^2 + tilt x_i`."""
+
+    name: Literal["double_well"]
+    dim: AtLeastOne = 1
+    depth: Positive = 0.25
+    width: Positive = 1.0
+    tilt: Number = 0.0
+
+    def build(self, seed: int) -> tuple[AbstractObjective, Any]:
+        return DoubleWell(self.dim, self.depth, self.width, self.tilt), None
+
+
+class PolynomialSection(Section):
+    """The pair `f1 = 2 c (x - x1)^2 (x - x2)^4`, `f2 = 2 d (x - x3)^2` at noise level alpha.
+
+    A sum over two examples; params are -1.2 where [start] has none.
+    """
+
+    name: Literal["polynomial"]
+    alpha: NonNegative = 0.0
+    c: Positive = 0.1
+    d: Positive = 1.0
+    x1: Number = -1.1
+    x2: Number = 1.9
+    x3: Number = 0.1
+
+    def build(self, seed: int) -> tuple[AbstractObjective, Any]:
+        return polynomial(**self.model_dump(exclude={"name"})), jnp.asarray([-1.2])
+
+
+class PythonSection(Section):
+    """A loss of your own, a function of params [dim]; reading the study runs the file that defines it."""
+
+    name: Literal["python"]
+    entry: Annotated[str, Field(strict=True, description='"path/to/file.py:function"')]
+    dim: AtLeastOne
+
+    def build(self, seed: int) -> tuple[AbstractObjective, Any]:
+        return FunctionObjective(load_entry(self.entry, self._folder), self.dim), None
+
+
 class FiniteSumSection(Section):
     """The mean loss of a small model over a data set; it brings the params a study starts from."""
 
@@ -145,11 +231,23 @@ class FiniteSumSection(Section):
         return finite_sum_by_name(self.data, self.model, seed, self.width)
 
 
-ObjectiveSection = QuadraticSection | RosenbrockSection | FiniteSumSection
+ObjectiveSection = (
+    QuadraticSection
+    | RosenbrockSection
+    | SaddleSection
+    | DoubleWellSection
+    | PolynomialSection
+    | FiniteSumSection
+    | PythonSection
+)
 OBJECTIVES: dict[str, type[Section]] = {
     "quadratic": QuadraticSection,
     "rosenbrock": RosenbrockSection,
+    "saddle": SaddleSection,
+    "double_well": DoubleWellSection,
+    "polynomial": PolynomialSection,
     "finite_sum": FiniteSumSection,
+    "python": PythonSection,
 }
 
 # --- [noise] -----------------------------------------------------------------------------------------------
@@ -179,24 +277,116 @@ class MinibatchSection(Section):
 NoiseSection = GaussianSection | MinibatchSection
 NOISES: dict[str, type[Section]] = {"gaussian": GaussianSection, "minibatch": MinibatchSection}
 
+# --- schedules of [optimizer] ------------------------------------------------------------------------------
+
+
+class ScheduleSection(Section):
+    """A factor on one number of the optimizer, as a function of the steps of rung 1 taken before."""
+
+    name: str
+    constructor: ClassVar[Callable[..., factors.Schedule]]
+
+    def build(self) -> factors.Schedule:
+        return type(self).constructor(**self.model_dump(exclude={"name"}))
+
+
+class ConstantSchedule(ScheduleSection):
+    """The same factor at every step."""
+
+    factor: Positive = 1.0
+    constructor: ClassVar = factors.constant
+
+
+class LinearSchedule(ScheduleSection):
+    """From 1 to `end` along a line of `steps` steps."""
+
+    steps: AtLeastOne
+    end: NonNegative = 0.0
+    constructor: ClassVar = factors.linear
+
+
+class PolynomialSchedule(ScheduleSection):
+    """From 1 to `end` along a power of a line of `steps` steps."""
+
+    steps: AtLeastOne
+    end: NonNegative = 0.0
+    power: Positive = 1.0
+    constructor: ClassVar = factors.polynomial
+
+
+class CosineSchedule(ScheduleSection):
+    """From 1 to `end` along half a cosine of `steps` steps."""
+
+    steps: AtLeastOne
+    end: NonNegative = 0.0
+    constructor: ClassVar = factors.cosine
+
+
+class ExponentialSchedule(ScheduleSection):
+    """Multiplied by `rate` in every `steps` steps."""
+
+    steps: AtLeastOne
+    rate: Positive
+    constructor: ClassVar = factors.exponential
+
+
+class WarmupCosineSchedule(ScheduleSection):
+    """From `start` to 1 along a line of `warmup` steps, then to `end` along half a cosine until `steps`."""
+
+    warmup: AtLeastOne
+    steps: AtLeastTwo
+    start: NonNegative = 0.0
+    end: NonNegative = 0.0
+    constructor: ClassVar = factors.warmup_cosine
+
+
+SCHEDULES: dict[str, type[Section]] = {
+    "constant": ConstantSchedule,
+    "linear": LinearSchedule,
+    "polynomial": PolynomialSchedule,
+    "cosine": CosineSchedule,
+    "exponential": ExponentialSchedule,
+    "warmup_cosine": WarmupCosineSchedule,
+}
+SCHEDULE = "_schedule"  # the end of every key whose value is one
+
 # --- [optimizer] -------------------------------------------------------------------------------------------
+
+# The keys whose values are words, and what the words stand for.
+_WORDS: dict[str, type[Enum]] = {
+    "weight_decay_form": DecayForm,
+    "denominator": Denominator,
+    "form": MomentumForm,
+    "maximum": Maximum,
+    "rectification": Rectification,
+}
 
 
 class OptimizerSection(Section):
-    """What every built-in optimizer has; the numbers are those of rung 1."""
+    """What every built-in optimizer has; the numbers are those of rung 1.
+
+    A key NUMBER_schedule, such as learning_rate_schedule, multiplies that number (a decay: its 1 - decay) by
+    a factor that changes with time.
+    """
 
     name: str
     learning_rate: Positive
+    learning_rate_schedule: ScheduleSection | None = None
     weight_decay: NonNegative = 0.0
+    weight_decay_schedule: ScheduleSection | None = None
     weight_decay_form: WeightDecayForm = "decoupled"
     constructor: ClassVar[Callable[..., AbstractOptimizer]]
 
     def build(self, regime: Regime) -> AbstractOptimizer:
-        values = self.model_dump(exclude={"name"})
-        values["weight_decay_form"] = DecayForm(values["weight_decay_form"])
-        if "denominator" in values:
-            values["denominator"] = Denominator(values["denominator"])
-        return type(self).constructor(**values)
+        values = {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
+        given = {key: value for key, value in values.items() if key.endswith(SCHEDULE)}
+        numbers = {key: value for key, value in values.items() if key not in given}
+        numbers |= {key: word(numbers[key]) for key, word in _WORDS.items() if key in numbers}
+        optimizer = type(self).constructor(**numbers)
+        schedules = {
+            key.removesuffix(SCHEDULE): value.build() for key, value in given.items() if value is not None
+        }
+        return Scheduled(optimizer, schedules) if schedules else optimizer
 
 
 class SGDSection(OptimizerSection):
@@ -205,31 +395,108 @@ class SGDSection(OptimizerSection):
     constructor: ClassVar = SGD
 
 
+class MomentumSection(OptimizerSection):
+    """SGD with momentum; its state `mu` is the moving average, (1 - decay) times a heavy ball's buffer."""
+
+    decay: Decay = 0.9
+    decay_schedule: ScheduleSection | None = None
+    form: Annotated[
+        Literal["heavy_ball", "ema"],
+        Field(
+            description='"heavy_ball" (a sum of gradients: PyTorch, optax) or "ema" (their moving average)'
+        ),
+    ] = "heavy_ball"
+    nesterov: Flag = False
+    constructor: ClassVar = Momentum
+
+
 class SignSGDSection(OptimizerSection):
     """The sign of the stochastic gradient."""
 
     constructor: ClassVar = SignSGD
 
 
+class SignumSection(OptimizerSection):
+    """The sign of a moving average of gradients."""
+
+    decay: Decay = 0.9
+    decay_schedule: ScheduleSection | None = None
+    constructor: ClassVar = Signum
+
+
+class LionSection(OptimizerSection):
+    """Lion; b1 is inside the sign and stays as it is along the ladder."""
+
+    b1: Decay = 0.9
+    b1_schedule: ScheduleSection | None = None
+    b2: Decay = 0.99
+    b2_schedule: ScheduleSection | None = None
+    constructor: ClassVar = Lion
+
+
+class AdagradSection(OptimizerSection):
+    """Adagrad."""
+
+    eps: NonNegative = 1e-10
+    learning_rate_decay: NonNegative = 0.0
+    initial_accumulator: NonNegative = 0.0
+    constructor: ClassVar = Adagrad
+
+
 class RMSpropSection(OptimizerSection):
     """RMSprop(W)."""
 
     decay: Decay = 0.99
+    decay_schedule: ScheduleSection | None = None
     eps: NonNegative = 1e-8
     denominator: DenominatorName = "updated"
     bias_correction: Flag = False
     constructor: ClassVar = RMSprop
 
 
-class AdamSection(OptimizerSection):
-    """Adam(W)."""
+class MomentsSection(OptimizerSection):
+    """What Adam and its relatives have."""
 
     b1: Decay = 0.9
+    b1_schedule: ScheduleSection | None = None
     b2: Decay = 0.999
+    b2_schedule: ScheduleSection | None = None
     eps: NonNegative = 1e-8
+
+
+class AdamSection(MomentsSection):
+    """Adam(W)."""
+
     denominator: DenominatorName = "updated"
     bias_correction: Flag = True
     constructor: ClassVar = Adam
+
+
+class AMSGradSection(MomentsSection):
+    """AMSGrad(W)."""
+
+    maximum: Annotated[
+        Literal["raw", "corrected"],
+        Field(description='"raw" (max(v), then corrected: PyTorch) or "corrected" (max(v/c2): optax)'),
+    ] = "raw"
+    bias_correction: Flag = True
+    constructor: ClassVar = AMSGrad
+
+
+class NAdamSection(MomentsSection):
+    """NAdam(W); a momentum_decay (PyTorch: 0.004) warms the momentum up."""
+
+    momentum_decay: NonNegative | None = Field(None, description="a number of 0 or more, such as 0.004")
+    constructor: ClassVar = NAdam
+
+
+class RAdamSection(MomentsSection):
+    """RAdam(W)."""
+
+    rectification: Annotated[
+        Literal["torch", "optax"], Field(description='"torch" or "optax": where eps stands')
+    ] = "torch"
+    constructor: ClassVar = RAdam
 
 
 class OptaxSection(Section):
@@ -250,27 +517,44 @@ class OptaxSection(Section):
 
 OPTIMIZERS: dict[str, type[Section]] = {
     "sgd": SGDSection,
+    "momentum": MomentumSection,
     "signsgd": SignSGDSection,
+    "signum": SignumSection,
+    "lion": LionSection,
+    "adagrad": AdagradSection,
     "rmsprop": RMSpropSection,
     "adam": AdamSection,
+    "amsgrad": AMSGradSection,
+    "nadam": NAdamSection,
+    "radam": RAdamSection,
 }
 
 # --- [start], [regime], [compare] --------------------------------------------------------------------------
 
 
 class StartSection(Section):
-    """Where the comparison starts: a state, or the optimizer's own ensemble after `handover` steps."""
+    """Where the comparison starts: a state, or the optimizer's own ensemble after `handover` steps.
 
-    params: Vector | None = Field(None, description=_LIST)
-    mu: Vector | None = Field(None, description=_LIST)
-    nu: Vector | None = Field(None, description="a list of numbers of 0 or more, one per parameter")
+    Beside `params` any vector of the optimizer's state may be given by its name (`mu`, `nu`, `nu_max`). The
+    `mu` of momentum is the moving average of gradients: (1 - decay) times the buffer of a heavy ball.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Vector]
+
+    params: Vector | None = Field(None, description=LIST)
     step: AtLeastZero = 0
     handover: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
 
+    @property
+    def moments(self) -> dict[str, tuple[float, ...]]:
+        """The slots beside the params that are given."""
+        return dict(self.__pydantic_extra__ or {})
+
     def arrays(self) -> dict[str, Any]:
         """The slots that are given, as arrays."""
-        given = {"params": self.params, "mu": self.mu, "nu": self.nu}
-        return {slot: jnp.asarray(value) for slot, value in given.items() if value is not None}
+        params = {} if self.params is None else {"params": self.params}
+        return {slot: jnp.asarray(value) for slot, value in {**params, **self.moments}.items()}
 
 
 class RegimeSection(Section):

@@ -7,6 +7,12 @@ The keys are those of the command line's documentation. [compare] takes four mor
 * `method`: "finite-step" (default) or "taylor": how the models' coefficients are found.
 * `pool`: stochastic gradients drawn afresh per step where the models' noise is resampled from the law.
 
+[optimizer] takes NUMBER_schedule beside learning_rate, weight_decay and every beta, such as
+`learning_rate_schedule = {name = "cosine", steps = 100, end = 0.1}`: a factor on the number (a beta: on 1 - beta)
+as a function of the steps of rung 1, one of constant (`factor`), linear (`steps`, `end`), polynomial (and
+`power`), cosine (`steps`, `end`), exponential (`steps`, `rate`) and warmup_cosine (`warmup`, `steps`, `start`, `end`).
+[start] takes `params` and any other vector of the optimizer's state by its name.
+
 `observables` are `loss`, the squared norm `SLOT_sq` of a slot of the state (`params_sq`, `mu_sq`, `nu_sq`)
 and one of its entries, `SLOT[i]`.
 """
@@ -24,14 +30,18 @@ import optax
 from pydantic import ValidationError
 
 from driftax._errors import DriftaxError
-from driftax.optimizer.from_optax import ROLES
+from driftax.optimizer.optax_aliases import ALIASES, REFUSED
+from driftax.regime import Regime
 from driftax.study._value import Study as Study
-from driftax.study.check import checked
+from driftax.study.check import MOMENTS, checked, named_build
 from driftax.study.messages import QUOTED, nearest, refuse_name, shown
 from driftax.study.sections import (
+    LIST,
     NOISES,
     OBJECTIVES,
     OPTIMIZERS,
+    SCHEDULE,
+    SCHEDULES,
     CompareSection,
     OptaxSection,
     RegimeSection,
@@ -40,9 +50,9 @@ from driftax.study.sections import (
 )
 
 _LATER = {
-    "objective": ("saddle", "polynomial"),
+    "objective": (),
     "noise": ("student_t", "empirical"),
-    "optimizer": ("momentum", "signum", "lion"),
+    "optimizer": (),
 }
 _SECTIONS = ("seed", "objective", "noise", "optimizer", "start", "regime", "compare")
 _EXAMPLES = {
@@ -107,13 +117,14 @@ def _study(path: Path, table: dict[str, Any]) -> Study:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise DriftaxError("seed", f"seed = {shown(seed)}", "seed = a whole number of 0 or more")
     start, compare = table.get("start", {}), table.get("compare")
+    optimizer = _named(table, "optimizer", OPTIMIZERS)
     return Study(
         path=path,
         seed=seed,
-        objective=_named(table, "objective", OBJECTIVES),
+        objective=_named(table, "objective", OBJECTIVES).beside(path.parent),
         noise=_named(table, "noise", NOISES),
-        optimizer=_named(table, "optimizer", OPTIMIZERS),
-        start=_section(StartSection, start, "start"),
+        optimizer=optimizer,
+        start=_start(start, optimizer),
         regime=_section(RegimeSection, _table(table, "regime"), "regime"),
         compare=None if compare is None else _section(CompareSection, compare, "compare"),
     )
@@ -132,7 +143,7 @@ def _named(table: dict[str, Any], section: str, classes: dict[str, type[Section]
     values = _table(table, section)
     known = list(classes)
     if section == "optimizer":
-        known += [f"optax.{name}" for name in ROLES]
+        known += [f"optax.{name}" for name in ALIASES]
     if not isinstance(values, dict) or "name" not in values:
         found = "no name" if isinstance(values, dict) else f"{section} = {shown(values)}"
         raise DriftaxError(f"[{section}] name", found, f"[{section}] with {_EXAMPLES[section]}")
@@ -140,16 +151,45 @@ def _named(table: dict[str, Any], section: str, classes: dict[str, type[Section]
     if name not in known:
         refuse_name(f"[{section}] name", name, known, _LATER[section])
     if name in classes:
-        return _section(classes[name], values, section)
+        return _section(classes[name], _with_schedules(classes[name], values, section), section)
     _check_optax(name, values)
     return _section(OptaxSection, values, section)
+
+
+def _with_schedules(model: type[Section], values: dict[str, Any], section: str) -> dict[str, Any]:
+    """The values with every table of a schedule read."""
+    keys = [key for key in values if key in model.model_fields and key.endswith(SCHEDULE)]
+    return {**values, **{key: _schedule(section, key, values[key]) for key in keys}}
+
+
+def _schedule(section: str, key: str, values: Any) -> Section:
+    if not isinstance(values, dict) or "name" not in values:
+        found = "no name" if isinstance(values, dict) else f"{key} = {shown(values)}"
+        example = f'{key} = {{name = "cosine", steps = 100, end = 0.1}}'
+        raise DriftaxError(f"[{section}] {key}", found, example)
+    name = values["name"]
+    if name not in SCHEDULES:
+        refuse_name(f"[{section}] {key}.name", name, SCHEDULES)
+    return _section(SCHEDULES[name], values, section, f"{key}.")
+
+
+def _start(values: Any, optimizer: Any) -> StartSection:
+    """The start; its vectors are named by the optimizer's state."""
+    if isinstance(values, dict):
+        built = named_build("[optimizer]", lambda: optimizer.build(Regime.BALLISTIC))
+        known = (*built.slots, *(key for key in StartSection.model_fields if key not in built.slots))
+        for key in values:
+            if key not in (*known, *MOMENTS):
+                found = f'unknown key: {key}; the state of "{optimizer.name}" is {", ".join(built.slots)}'
+                raise DriftaxError(f"[start] {key}", found, nearest(key, known, "{}"))
+    return _section(StartSection, values, "start")
 
 
 def _check_optax(name: str, values: dict[str, Any]) -> None:
     """Refuses keywords that no table says how to move along the ladder."""
     short = name.removeprefix("optax.")
     parameters = inspect.signature(getattr(optax, short)).parameters
-    numbers = tuple(ROLES[short][0])
+    numbers = tuple(ALIASES[short].roles)
     flags = tuple(key for key, parameter in parameters.items() if isinstance(parameter.default, bool))
     for key, value in values.items():
         asked = f"[optimizer] {key}"
@@ -172,7 +212,7 @@ def _check_optax(name: str, values: dict[str, Any]) -> None:
 _S = TypeVar("_S", bound=Section)
 
 
-def _section(model: type[_S], values: Any, section: str) -> _S:
+def _section(model: type[_S], values: Any, section: str, inside: str = "") -> _S:
     if not isinstance(values, dict):
         raise DriftaxError(f"[{section}]", f"{section} = {shown(values)}", f"a table: [{section}]")
     try:
@@ -181,22 +221,22 @@ def _section(model: type[_S], values: Any, section: str) -> _S:
         problems = error.errors(include_url=False)
         # A misspelt key is often also a missing one: the misspelling is what to name.
         first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-        _refuse_value(model, first, section)
+        _refuse_value(model, first, f"[{section}] {inside}")
 
 
-def _refuse_value(model: type[Section], problem: Any, section: str) -> NoReturn:
+def _refuse_value(model: type[Section], problem: Any, place: str) -> NoReturn:
     key, *indices = problem["loc"]
-    asked = f"[{section}] {key}"
+    asked = f"{place}{key}"
     fields = model.model_fields
     if problem["type"] == "extra_forbidden":
         raise DriftaxError(asked, f"unknown key: {key}", nearest(str(key), fields, "{}"))
-    wanted = f"{key} = {fields[key].description}"
+    wanted = f"{key} = {fields[key].description if key in fields else LIST}"
     if problem["type"] == "missing":
         raise DriftaxError(asked, f"no {key}", wanted)
-    place = str(key) + "".join(f"[{i}]" for i in indices)
+    entry = str(key) + "".join(f"[{i}]" for i in indices)
     if problem["type"] in ("rank", "ragged", "empty", "entry"):
-        raise DriftaxError(asked, f"{place}: {problem['msg']}", wanted)
-    found = f"{place} = {shown(problem['input'])}"
+        raise DriftaxError(asked, f"{entry}: {problem['msg']}", wanted)
+    found = f"{entry} = {shown(problem['input'])}"
     if "literal" in problem["type"]:
         options = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
         wanted = f"{key} = {nearest(str(problem['input']), options, QUOTED)}"

@@ -50,8 +50,8 @@ def definition(equation, number, z, law, powers):
 def both(equation, z, powers, scale):
     """The certificate's residuals beside the definition's, and the time step."""
     rung = equation.at(scale)
-    law = local_law(rung.chain, z, rung.nodes)
     number = jnp.asarray(family.STEP / scale)
+    law = local_law(rung.chain, number, z, rung.nodes)
     places = certificate._indices(len(law.index))
     chosen = [places.index(tuple(i for i, n in enumerate(p) for _ in range(n))) for p in powers]
     slow = eqx.filter_jit(lambda e, n, at: jnp.stack([definition(e, n, z, at, p) for p in powers]))

@@ -1,0 +1,1 @@
+"""Where foreign packages meet driftax; each is imported on use."""
