@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from driftax.equation import ModifiedEquation as ModifiedEquation
     from driftax.equation.certificate import local_order as local_order
     from driftax.equation.derivation import derive as derive
+    from driftax.noise.empirical import EmpiricalNoise as EmpiricalNoise
     from driftax.noise.gaussian import GaussianNoise as GaussianNoise
+    from driftax.noise.label import LabelNoise as LabelNoise
+    from driftax.noise.linear_regression import LinearRegressionNoise as LinearRegressionNoise
     from driftax.noise.minibatch import MinibatchNoise as MinibatchNoise
+    from driftax.noise.mixture import GaussianMixture as GaussianMixture
+    from driftax.noise.skewed import SkewedNoise as SkewedNoise
+    from driftax.noise.student_t import StudentT as StudentT
     from driftax.objective.double_well import DoubleWell as DoubleWell
     from driftax.objective.finite_sum import FiniteSum as FiniteSum
     from driftax.objective.function import FunctionObjective as FunctionObjective
@@ -55,7 +61,13 @@ _HOME = {
     "polynomial": "objective.polynomial",
     "FunctionObjective": "objective.function",
     "GaussianNoise": "noise.gaussian",
+    "StudentT": "noise.student_t",
+    "SkewedNoise": "noise.skewed",
+    "GaussianMixture": "noise.mixture",
     "MinibatchNoise": "noise.minibatch",
+    "EmpiricalNoise": "noise.empirical",
+    "LinearRegressionNoise": "noise.linear_regression",
+    "LabelNoise": "noise.label",
     "SGD": "optimizer.sgd",
     "Momentum": "optimizer.momentum",
     "SignSGD": "optimizer.signsgd",

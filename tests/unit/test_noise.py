@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,8 @@ from scipy.special import erf
 from scipy.stats import multivariate_normal, norm
 
 from driftax import DriftaxError, FiniteSum, GaussianNoise, MinibatchNoise, Quadratic, Regime
-from driftax.noise import pair_rule
-from driftax.noise.gaussian import sign_covariance
+from driftax.noise import pair_rule, sign_moments
+from driftax.noise.sign import sign_covariance
 
 SIGMA = np.array([[0.8, 0.3, -0.2], [0.3, 0.5, 0.1], [-0.2, 0.1, 0.6]])
 LOSS = Quadratic(np.diag([1.0, 2.0, 0.5]))
@@ -110,16 +111,24 @@ def test_gram_matrices_are_powers_of_the_correlation():
 @pytest.mark.parametrize("name", GAUSSIANS)
 def test_gaussian_joint_nodes(name):
     law, sigma = GAUSSIANS[name]
-    nodes, weights = law.joint(LOSS, X, 4)
-    assert nodes.shape == (64, 3)
+    nodes, weights, normals, exact_degree = law.joint(LOSS, X, 4)
+    assert nodes.shape == normals.shape == (64, 3) and exact_degree == 7
     for powers in itertools.product(range(4), repeat=3):
         if sum(powers) <= 6:  # the rule is exact to degree 7 in the independent normals
             found = float(jnp.sum(weights * np.prod(np.asarray(nodes) ** np.asarray(powers), axis=1)))
             assert found == pytest.approx(isserlis(sigma, powers), rel=1e-11, abs=1e-13)
 
 
-def test_joint_nodes_are_refused_where_there_are_too_many():
-    assert GaussianNoise(0.5).joint(LOSS, jnp.zeros(20), 5) is None
+def test_joint_nodes_where_a_tensor_grid_is_too_large():
+    """A cubature of degree 5 in 20 parameters (5^20 grid nodes), frozen draws in 70."""
+    rule = GaussianNoise(0.5).joint(LOSS, jnp.zeros(20), 5)
+    assert rule.exact_degree == 5 and len(rule.weights) == 2 * 20**2 + 1
+    np.testing.assert_allclose(
+        np.einsum("q,qi,qj->ij", rule.weights, rule.nodes, rule.nodes), 0.5 * np.eye(20), atol=1e-13
+    )
+    frozen = GaussianNoise(0.5).joint(LOSS, jnp.zeros(70), 5)
+    assert frozen.exact_degree == 0
+    np.testing.assert_allclose(frozen.weights @ frozen.nodes, 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("independent", [False, True])
@@ -133,7 +142,7 @@ def test_a_singular_covariance_has_joint_nodes(independent):
         else GaussianNoise(lambda x: jnp.asarray(sigma), independent=False)
     )
     law.check(LOSS, X)
-    nodes, weights = law.joint(LOSS, X, 3)
+    nodes, weights, *_ = law.joint(LOSS, X, 3)
     np.testing.assert_allclose(jnp.einsum("q,qi,qj->ij", weights, nodes, nodes), sigma, atol=1e-12)
 
 
@@ -147,7 +156,7 @@ def test_the_variance_of_a_coordinate_may_be_zero():
     sigma = SIGMA.copy()
     sigma[1, :] = sigma[:, 1] = 0
     law = GaussianNoise(sigma)
-    np.testing.assert_allclose(law.joint(LOSS, X, 3)[0][:, 1], 0, atol=1e-15)
+    np.testing.assert_allclose(law.joint(LOSS, X, 3).nodes[:, 1], 0, atol=1e-15)
     grid, weights = pair_rule(law.rule(LOSS, X, 4), law.gram(LOSS, X, 4), 0, 1)
     assert float(jnp.sum(weights * grid[..., 0] ** 2)) == pytest.approx(0.8, rel=1e-13)
     assert float(jnp.sum(weights * grid[..., 0] * grid[..., 1])) == 0.0
@@ -299,11 +308,6 @@ def test_sign_moments_of_a_coordinate_without_noise():
         assert np.all(np.isfinite(slope)) and not np.any(slope[1])
 
 
-def test_the_minibatch_law_of_a_sign_is_refused():
-    with pytest.raises(DriftaxError, match="step function"):
-        MinibatchNoise(4).sign_moments(LOSS, X, jnp.zeros(3))
-
-
 # ---------------------------------------------------------------- minibatch
 
 
@@ -434,7 +438,10 @@ def test_minibatch_samples_average_to_the_gradient(replacement):
 @pytest.mark.parametrize("replacement", [True, False])
 def test_a_drawn_batch(replacement):
     law = MinibatchNoise(5, replacement)
-    batches = np.asarray(jax.vmap(lambda key: law.draw(key, 6, 5))(jax.random.split(jax.random.key(2), 500)))
+    draws = law.draws(tiny_sum(6))
+    drawn = np.asarray(draws.draw(jax.random.key(2), (2, 5), 50, float))
+    assert drawn.shape == (2, 5, 5, 50)  # shape, batch, members
+    batches = np.moveaxis(drawn, 2, -1).reshape(500, 5)
     assert batches.shape == (500, 5) and batches.min() == 0 and batches.max() == 5
     distinct = [len(set(row)) == 5 for row in batches]
     assert all(distinct) if not replacement else not all(distinct)
@@ -446,7 +453,24 @@ def test_the_batch_on_a_rung():
     np.testing.assert_allclose(finer.covariance(objective, X), 2 * law.covariance(objective, X), rtol=1e-13)
     assert law.at(0.5, Regime.BALLISTIC) is law
     assert not (law.independent or law.gaussian or law.constant)
-    assert law.joint(objective, X, 3) is None
+    assert law.sampled and law.complete and law.dof == np.inf
+    with pytest.raises(DriftaxError, match="batches of 2.5 examples"):
+        MinibatchNoise(5).at(0.5, Regime.BATCH_EQUIVALENT).draws(objective)
+
+
+@pytest.mark.parametrize(("batch", "replacement"), [(2, True), (3, False), (2.5, True), (300, True)])
+def test_frozen_batches_have_the_covariance_of_the_law(batch, replacement):
+    """Also under jit, for formal batch sizes and for batches longer than the frozen ones; to 0.2 deviations."""
+    objective, law = tiny_sum(6), MinibatchNoise(batch, replacement)
+    rule = jax.jit(lambda size: MinibatchNoise.joint(eqx.tree_at(lambda l: l.batch_size, law, size), objective, X, 3))(
+        jnp.asarray(float(batch))
+    )
+    assert rule.normals is None and rule.exact_degree == 0
+    found = np.einsum("q,qi,qj->ij", rule.weights, rule.nodes, rule.nodes)
+    exact = np.asarray(law.covariance(objective, X))
+    deviation = np.sqrt(np.diag(exact)[:2])
+    assert np.all(np.abs(found - exact)[:2, :2] < 0.2 * np.outer(deviation, deviation))
+    np.testing.assert_allclose(found[2], 0, atol=1e-14)
 
 
 def test_minibatch_refusals():

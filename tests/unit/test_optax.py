@@ -226,25 +226,55 @@ def _parity():
     )
 
 
+class _Square(NamedTuple):
+    square: jax.Array
+
+
+def _matrix_state():
+    """A state that is no vector of the length of the params."""
+    return optax.GradientTransformation(
+        lambda params: _Square(jnp.zeros((3, 3))),
+        lambda g, state, params=None: (g, _Square(state.square + jnp.outer(g, g))),
+    )
+
+
 class _Scalar(NamedTuple):
     norm: jax.Array
 
 
-def _norm_tracking():
-    """A float state that is no vector of the length of the params."""
+def _norm_tracking(scale=1.0):
+    """A float state that is one number for all coordinates."""
     return optax.GradientTransformation(
-        lambda params: _Scalar(jnp.zeros([])), lambda g, state, params=None: (g, _Scalar(jnp.sum(g)))
+        lambda params: _Scalar(jnp.zeros([])), lambda g, state, params=None: (-0.1 * scale * g, _Scalar(jnp.sum(g)))
     )
+
+
+def test_a_number_of_an_optimizers_own_is_a_vector_of_equal_entries():
+    optimizer = from_optax(lambda s: _norm_tracking(), learning_rate=0.1)
+    assert list(optimizer.slots) == ["params", "norm"]
+    after = optimizer.update(0.0, optimizer.init(START), GRADIENTS[0])
+    np.testing.assert_allclose(after.norm, np.full(3, GRADIENTS[0].sum()), rtol=1e-14)
+
+
+def test_a_state_that_is_not_slow_is_refused():
+    """The number is the last gradient's: it does not move less in a step when the time step falls."""
+    chain = Chain(
+        Quadratic(jnp.eye(3)), GaussianNoise(0.5), from_optax(_norm_tracking, learning_rate=0.1)
+    )
+    with pytest.raises(DriftaxError, match="a state .norm. that moves by .* however small the time step"):
+        derive(chain, weak_order=1, at=jnp.ones((2, 3)))
 
 
 @pytest.mark.parametrize(
     ("transform", "words"),
     [
-        (_parity(), "integer state that is 0 after 2 steps"),
-        (_norm_tracking(), r"state leaf 'norm' of shape \[\]"),
-        (optax.adafactor(0.1), "state leaf"),
+        (_parity(), "integer state .odd. that runs 0, 1, 0, 1, 0: not a step counter"),
+        (optax.MultiSteps(optax.sgd(0.1), 2).gradient_transformation(), "integer state .mini_step."),
+        (optax.chain(optax.add_noise(0.1, 0.5, key=0), optax.sgd(0.1)), "inner random key"),
+        (optax.polyak_sgd(), "a gradient alone does not drive: .*value"),
+        (_matrix_state(), r"state .square. of shape \[3, 3\]"),
     ],
-    ids=["parity", "norm", "adafactor"],
+    ids=["parity", "accumulation", "noise", "loss", "matrix"],
 )
 def test_states_the_equation_cannot_carry_are_refused(transform, words):
     with pytest.raises(DriftaxError, match=words):
@@ -254,7 +284,8 @@ def test_states_the_equation_cannot_carry_are_refused(transform, words):
 @pytest.mark.parametrize(
     ("name", "keywords", "words"),
     [
-        ("lion", {"learning_rate": 0.1}, "no table of roles"),
+        ("nobody", {"learning_rate": 0.1}, "no table of roles"),
+        ("lbfgs", {"learning_rate": 0.1}, "second-order information"),
         ("adam", {}, "no learning_rate"),
         ("adam", {"learning_rate": 0.1, "b1": 1.5}, "b1 = 1.5"),
         ("sgd", {"learning_rate": -0.1}, "learning_rate = -0.1"),

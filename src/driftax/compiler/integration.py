@@ -14,12 +14,14 @@ from driftax._types import Scalar, Slots
 from driftax.chain import Chain
 from driftax.compiler.finite_step import generator
 from driftax.compiler.step_moments import flat_mean, node_increments, shape_of, step_moments
+from driftax.noise import AbstractContinuousNoise
 from driftax.optimizer.structure import growth
 from driftax.regime import Regime
 
 _SHARE = 0.05  # of the second-order correction: what the error of a joint quadrature may be
 _MEAN_SHARE = 0.01  # of the mean step: the same for an equation of order 1
 _RUNGS = (1 / 16, 1 / 256)  # on which steps are compared
+_DRIFT_SHRINKS = 0.125  # the same for the mean step, which falls by 16
 _SHRINKS = 0.5  # the factor by which every step falls between them at least (1/4 in the slower regime)
 
 
@@ -78,13 +80,13 @@ def integration_error(chain: Chain, number: Scalar, z: Slots, nodes: int) -> flo
 
 
 def check_slow(chain: Chain, number: Scalar, z: Slots, nodes: int) -> None:
-    """Refuses a state that does not move slowly: some slot's step stays as large however small the time step.
+    """Refuses a state without a limit: a step that stays as large, or a drift that diverges, as the time step falls.
 
     Raises:
         DriftaxError: with the slot.
     """
     coarse, fine = (np.asarray(_sizes(chain.at(s), jnp.asarray(number / s, float), z, nodes)) for s in _RUNGS)
-    for slot, before, after in zip(chain.slots, coarse, fine, strict=True):
+    for slot, (before, mean_before), (after, mean_after) in zip(chain.slots, coarse, fine, strict=True):
         if not np.isfinite(after):
             raise DriftaxError(
                 f"the equation of {chain.optimizer.name} at a state",
@@ -98,14 +100,22 @@ def check_slow(chain: Chain, number: Scalar, z: Slots, nodes: int) -> None:
                 "and no equation on this state follows it",
                 "an optimizer without a memory of the last step alone, or a family(s) in which its memory grows",
             )
+        if mean_after > _DRIFT_SHRINKS * mean_before and mean_after > 1e-9:
+            power = math.log(mean_before / mean_after) / math.log(_RUNGS[0] / _RUNGS[1])
+            raise DriftaxError(
+                f"the equation of {chain.optimizer.name} in the {chain.regime.value} regime",
+                f"a mean step of {slot} that falls like the power {power:.2f} of the time step: its drift diverges, as "
+                "where a slow average is normalised",
+                "the other regime, or a family(s) whose mean step falls like the time step",
+            )
 
 
 @eqx.filter_jit
 def _sizes(chain: Chain, number: Scalar, z: Slots, nodes: int):
-    """The root mean square of a step, per slot, largest coordinate."""
+    """The root mean square and the mean of a step [slot, 2], of the largest coordinate."""
     moments = step_moments(chain, number, z, nodes)
     square = jnp.diagonal(moments.covariance()).reshape(z.shape) + moments.mean**2
-    return jnp.sqrt(jnp.max(square, axis=1))
+    return jnp.sqrt(jnp.stack([jnp.max(square, axis=1), jnp.max(moments.mean**2, axis=1)], axis=1))
 
 
 def check_integration(chain: Chain, weak_order: int, number: Scalar, z: Slots, nodes: int) -> None:
@@ -143,9 +153,10 @@ def _mean_and_error(chain: Chain, number: Scalar, z: Slots, nodes: int):
     if rule.normals is None:
         spread = jnp.einsum("q,qsi->si", rule.weights, (steps - mean[None]) ** 2)
         return mean, jnp.sqrt(spread / len(rule.weights))
-    dim = params.shape[0]
+    law, dim = chain.noise, params.shape[0]
+    assert isinstance(law, AbstractContinuousNoise)
     rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((dim, dim)))[0] if dim > 1 else np.eye(1)
-    turned = jax.vmap(lambda normal: chain.noise.noise(chain.objective, params, normal))(
+    turned = jax.vmap(lambda normal: law.noise(chain.objective, params, normal))(
         rule.normals @ jnp.asarray(rotation, z.dtype)
     )
     other = jnp.einsum("q,qsi->si", rule.weights, node_increments(chain, number, z, turned))

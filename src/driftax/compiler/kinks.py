@@ -3,6 +3,8 @@
 A kink is a zero of one of the optimizer's switches (`driftax.optimizer.structure`). Zeros are found in closed
 form for switches of degree 1 or 2 in the gradient (sign, clip, max of second moments), by a scan elsewhere,
 and are differentiable functions of the state: the derivative of an integral holds what its moving kink adds.
+
+Source: re-derived (Leibniz' rule for integrals between moving limits).
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ def continuous_law(chain: Chain) -> AbstractContinuousNoise:
 def kink_scores(chain: Chain, number: Scalar, z: Slots, shape: Structure) -> Float[Array, "kink dim"]:
     """Normal scores of the gradient noise at which each coordinate's step has a kink; beyond reach where none is."""
     law, params = continuous_law(chain), chain.params(z)
+    if shape.smooth:
+        return jnp.zeros((0, len(params)), params.dtype)
     rows = tuple(chain.real_rows(z))
     gradient = chain.gradient(z)
 
@@ -136,7 +140,7 @@ class PairNodes(NamedTuple):
 def pair_nodes(chain: Chain, number: Scalar, z: Slots, shape: Structure, nodes: int, i: int) -> PairNodes:
     """Nodes for the cross moments of coordinate i with every other, between the kinks of both."""
     law, params = continuous_law(chain), chain.params(z)
-    reach, points = law.reach[1 if nodes > 5 else 0], 40 if nodes > 5 else 20
+    reach, points = law.reach[1 if nodes > 5 else 0], 40 if nodes > 5 else 16
     kinks = kink_scores(chain, number, z, shape)
     rho = jnp.clip(law.correlation(chain.objective, params)[i], -1 + 1e-9, 1 - 1e-9)
     width = jnp.sqrt(1 - rho**2)

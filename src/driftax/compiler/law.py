@@ -28,6 +28,7 @@ class LocalLaw(eqx.Module):
     nodes: Float[Array, "node dim"]
     weights: Float[Array, " node"]
     index: tuple[int, ...] = eqx.field(static=True)
+    precision: float = eqx.field(default=1e-13, static=True)  # of its moments, relative
 
     def increments(self, chain: Chain, number: Scalar, z: Slots) -> Float[Array, "node index"]:
         """The step at every node, on the coordinates of `index`."""
@@ -67,8 +68,8 @@ def local_law(
     rule = coordinate_rule(chain, number, z, nodes)
     if dim == 1:
         return LocalLaw(rule.nodes, rule.weights[:, 0], everything)
-    if not rule.complete and dim == 2 and whole:
-        return LocalLaw(*local_grid(chain, number, z, shape, nodes), everything)
+    if not shape.smooth and dim == 2 and whole:
+        return LocalLaw(*local_grid(chain, number, z, shape, nodes), everything, precision=1e-10)
     if coordinate is None:
         spread = jnp.einsum("ji,ji->i", rule.weights, rule.nodes**2)
         coordinate = int(jnp.argmax(spread))

@@ -28,6 +28,7 @@ from driftax.compiler.step_moments import flat_covariance
 
 _FINER = 1 / 16  # between the three rungs on which a coefficient is looked at
 _VANISHING = 0.5  # one that falls by less than half over a factor 16 in the time step does not vanish
+_GROWING = 2.0  # one that more than doubles over that factor, twice, grows
 _NEGLIGIBLE = 1e-9
 
 
@@ -65,6 +66,33 @@ def persistent(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Obstructio
         for coarse, fine in zip(rungs[0][:2], rungs[1][:2], strict=True)
     ]
     return _largest(kept[0], kept[1], rungs[1][2]) if any(np.any(tensor) for tensor in kept) else None
+
+
+class Growth(NamedTuple):
+    """A coefficient that breaks order 1: of that degree, at that derivative, of size h^(2 - rate)."""
+
+    degree: int
+    where: str
+    rate: float
+
+
+def growing(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Growth | None:
+    """What of T3 and T4 grows relative to h^2 as the time step h falls, so that not even order 1 exists.
+
+    The fastest coefficient that more than doubles on both steps of the rungs 1/16, 1/256 and 1/4096. So does the
+    third cumulant of a skewed gradient in the batch-equivalent regime, like h^(-1/2).
+    """
+    rungs = [_coefficients(chain.at(s), number / s, z, nodes) for s in (_FINER, _FINER**2, _FINER**3)]
+    found = None
+    for degree in (3, 4):
+        first, second, third = (np.abs(rung[degree - 3]) for rung in rungs)
+        grows = (third > _NEGLIGIBLE) & (third > _GROWING * second) & (second > _GROWING * first)
+        rate = np.where(grows, np.log(np.maximum(third, 1e-300) / np.maximum(second, 1e-300)), 0.0)
+        largest = float(np.max(rate)) / -np.log(_FINER)
+        if np.any(grows) and (found is None or largest > found.rate):
+            index = np.unravel_index(np.argmax(rate), rate.shape)
+            found = Growth(degree, " ".join(f"d/d{rungs[0][2][i]}" for i in index), largest)
+    return found
 
 
 def _coefficients(

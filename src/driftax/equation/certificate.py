@@ -28,7 +28,6 @@ from driftax.compiler.step_moments import flat_covariance, flat_mean
 from driftax.equation._value import ModifiedEquation
 from driftax.regime import Regime
 
-_FLOOR = 1e-13  # of the moment: below it a residual is rounding error
 _ROUNDING = 1e-14  # of the state: the step is a difference of two states
 _SETTLED = 0.01  # change of a local order between rungs that counts as settled
 _FINEST = 19  # halvings of the time step at most
@@ -122,7 +121,7 @@ def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalL
         size, slope = jax.jvp(moment, (jnp.abs(step),), (rounding,))
         chosen = tuple(np.asarray(_degree(len(index), degree)).T)
         residuals.append((moment(step, law.weights) - tensor)[chosen])
-        floors.append((_FLOOR * size + slope)[chosen])
+        floors.append((law.precision * size + slope)[chosen])
     return jnp.concatenate(residuals), jnp.concatenate(floors)
 
 

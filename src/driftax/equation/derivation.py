@@ -14,7 +14,7 @@ from driftax.compiler.integration import (
     integration_error,
 )
 from driftax.compiler.kinks import continuous_law
-from driftax.compiler.obstruction import obstruction, persistent
+from driftax.compiler.obstruction import growing, obstruction, persistent
 from driftax.compiler.step_moments import shape_of
 from driftax.equation._value import Method, ModifiedEquation, Record
 from driftax.equation.extended import NAME as EXTENDED
@@ -45,13 +45,13 @@ def derive(
         method: finite-step moments (any optimizer), or taylor coefficients (driftax's own optimizers).
         at: a state [slot, dim] at which the obstruction is computed; needed to know that order 2 exists.
         step: the number of steps taken at that state.
-        allow_obstructed: returns the order-2 equation although order 2 does not exist.
+        allow_obstructed: returns the equation although its order does not exist.
         stochastic: False for the ODE of the drift alone.
         full: False leaves out terms of O(h^3) in the ballistic regime, which leaves one Jacobian-vector product.
         nodes: quadrature nodes per coordinate.
 
     Raises:
-        DriftaxError: if order 2 does not exist at `at`, or a sign optimizer meets a law it cannot integrate.
+        DriftaxError: if the order does not exist at `at`, or a sign optimizer meets a law it cannot integrate.
 
     Example:
         >>> import jax.numpy as jnp
@@ -76,6 +76,8 @@ def derive(
         found = obstruction(chain, step, at, nodes)
         if not allow_obstructed:
             _refuse_obstructed(chain, at, step, nodes)
+    if at is not None and weak_order == 1 and stochastic and not allow_obstructed:
+        _refuse_below_1(chain, at, step, nodes)
     record = Record(
         chain.optimizer.name,
         type(chain.objective).__name__,
@@ -116,6 +118,22 @@ def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> Non
         f"{'third' if third else 'fourth'}-order moments of one step that no equation on this state has: "
         f"{value:.4g} h^2 {where}, and it does not fall with the time step h",
         _in_place_of_order_2(chain),
+    )
+
+
+def _refuse_below_1(chain: Chain, at: Slots, step: Scalar, nodes: int) -> None:
+    if chain.regime is Regime.BALLISTIC or chain.noise.gaussian:
+        return
+    found = growing(chain, step, at, nodes)
+    if found is None:
+        return
+    order = max(0.0, 1 - found.rate)
+    raise DriftaxError(
+        f"`derive(weak_order=1)` of {chain.optimizer.name} in the {chain.regime.value} regime",
+        f"{'third' if found.degree == 3 else 'fourth'}-order moments of one step at {found.where} of size "
+        f"h^{2 - found.rate:.2g}, not h^2: as the time step h falls the gradient noise ({type(chain.noise).__name__}) "
+        f"stays away from a Gaussian law, and no equation is of an order above {order:.2g}",
+        'the ballistic regime, a law without skewness, or allow_obstructed=True (--allow-obstructed)',
     )
 
 

@@ -110,8 +110,9 @@ def _dense_noise(equation: ModifiedEquation, number: Scalar, z: Slots, normals) 
     size = jnp.sqrt(jnp.maximum(values, 0.0))
     inverse = jnp.where(size > _SINGULAR * size[-1], 1 / jnp.maximum(size, 1e-300), 0.0)
     response = inverse[:, None] * (vectors.T @ linear_response(equation.chain, number, z, equation.nodes))
-    left, strength, right = jnp.linalg.svd(response, full_matrices=False)
-    isometry = (left * (strength > _SINGULAR)[None, :]) @ right
+    strength, turn = jnp.linalg.eigh(response.T @ response)
+    some = strength > _SINGULAR
+    isometry = response @ (turn * jnp.where(some, 1 / jnp.sqrt(jnp.where(some, strength, 1.0)), 0.0)[None, :]) @ turn.T
     rest = normals[1:].reshape(-1)[: z.size]
     white = isometry @ (normals[0] - isometry.T @ rest) + rest
     return (vectors @ (size * white)).reshape(z.shape)

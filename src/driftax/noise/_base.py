@@ -16,7 +16,7 @@ from driftax.noise.rule import CoordinateRule, JointRule, joint_normals, piecewi
 from driftax.objective import AbstractObjective
 from driftax.regime import Regime
 
-_FROZEN = 1024  # draws of a sampled law that stand for its joint quadrature
+FROZEN = 1024  # draws of a sampled law that stand for its joint quadrature
 
 
 class AbstractGradientNoise(eqx.Module):
@@ -141,7 +141,7 @@ class AbstractContinuousNoise(AbstractGradientNoise):
     ) -> CoordinateRule:
         """One-coordinate quadrature of functions that are smooth between kinks, given as normal scores."""
         reach = self.reach[1 if fine else 0]
-        score, weights = piecewise_normal(kinks, reach, 40 if fine else 20, self.longest)
+        score, weights = piecewise_normal(kinks, reach, 40 if fine else 16, self.longest)
         nodes = jax.vmap(lambda s: self.image(objective, params, s))(score)
         return CoordinateRule(nodes, weights, score[None], complete=False)
 
@@ -200,13 +200,6 @@ class AbstractSampledNoise(AbstractGradientNoise):
         drawn = self.draws(objective).draw(key, (), 1, params.dtype)
         return self.gradient(objective, params, jax.tree.map(lambda leaf: leaf[..., 0], drawn))
 
-    def joint(self, objective: AbstractObjective, params: Vector, nodes: int) -> JointRule:
-        """Frozen draws: the same ones at all params."""
-        drawn = self.draws(objective).draw(jax.random.key(0), (), _FROZEN, params.dtype)
-        found = jax.vmap(self.gradients(objective, params), in_axes=-1)(drawn)
-        centred = found - objective.gradient(params)[None]
-        return JointRule(centred, jnp.full(_FROZEN, 1 / _FROZEN, centred.dtype), None, 0)
-
 
 def whole_batch(batch_size: Scalar) -> int:
     """The batch size of a rung as a whole number.
@@ -228,3 +221,9 @@ def checked_batch(asked: str, batch_size: Scalar) -> None:
     """Refuses a batch of less than one example."""
     if not batch_size >= 1:
         raise DriftaxError(asked, f"batch_size = {batch_size}", "batch_size = 1 or more")
+
+
+def batch_weights(batch_size: Scalar, longest: int) -> Float[Array, " example"]:
+    """The weights of a mean over the first `batch_size` of `longest` examples, formally of any number of them."""
+    batch = jnp.clip(batch_size, 1.0, longest)
+    return jnp.clip(batch - jnp.arange(longest), 0.0, 1.0) / batch

@@ -16,7 +16,7 @@ from driftax._types import Scalar, Vector
 from driftax.noise._base import AbstractSampledNoise, checked_batch, whole_batch
 from driftax.noise.moments import moment_gram, moment_rule
 from driftax.noise.picks import PickDraws, Picks, check_picks
-from driftax.noise.rule import CoordinateRule
+from driftax.noise.rule import CoordinateRule, JointRule
 from driftax.objective import AbstractObjective
 
 _KEY = "gradients"
@@ -70,7 +70,7 @@ class EmpiricalNoise(AbstractSampledNoise):
         handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **{_KEY: np.asarray(self.vectors)})
+                np.savez(file, gradients=np.asarray(self.vectors))
             os.replace(unfinished, path)
         except BaseException:
             os.unlink(unfinished)
@@ -101,28 +101,41 @@ class EmpiricalNoise(AbstractSampledNoise):
     def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> Array:
         return moment_gram(self._picks.shape, self._picks.pairs, nodes)
 
+    def joint(self, objective: AbstractObjective, params: Vector, nodes: int) -> JointRule:
+        return self._picks.joint()
+
     def draws(self, objective: AbstractObjective) -> PickDraws:
         return PickDraws(len(self.vectors), whole_batch(self.batch_size), self.replacement)
 
     def gradient(self, objective: AbstractObjective, params: Vector, draw: Int[Array, " batch"]) -> Vector:
         return objective.gradient(params) + jnp.mean(self.vectors[draw], axis=0)
 
-    def gradients(self, objective: AbstractObjective, params: Vector) -> Callable[[Int[Array, " batch"]], Vector]:
+    def gradients(
+        self, objective: AbstractObjective, params: Vector
+    ) -> Callable[[Int[Array, " batch"]], Vector]:
         mean = objective.gradient(params)
         return lambda draw: mean + jnp.mean(self.vectors[draw], axis=0)
 
 
 def _checked(asked: str, gradients: np.ndarray) -> np.ndarray:
-    if gradients.dtype == object or not np.issubdtype(gradients.dtype, np.number) or np.iscomplexobj(gradients):
+    if (
+        gradients.dtype == object
+        or not np.issubdtype(gradients.dtype, np.number)
+        or np.iscomplexobj(gradients)
+    ):
         raise DriftaxError(asked, f"values of type {gradients.dtype}", _WANTED)
     if gradients.ndim != 2 or len(gradients) < 2 or gradients.shape[1] < 1:
         raise DriftaxError(
-            asked, f"an array of shape {list(gradients.shape)}", "shape [sample, parameter], with 2 samples or more"
+            asked,
+            f"an array of shape {list(gradients.shape)}",
+            "shape [sample, parameter], with 2 samples or more",
         )
     gradients = gradients.astype(float)
     if not np.all(np.isfinite(gradients)):
         row, column = np.argwhere(~np.isfinite(gradients))[0]
-        raise DriftaxError(asked, f"{gradients[row, column]} in sample {row}, parameter {column}", "finite numbers")
+        raise DriftaxError(
+            asked, f"{gradients[row, column]} in sample {row}, parameter {column}", "finite numbers"
+        )
     return gradients
 
 
@@ -137,7 +150,9 @@ def _read(path: Path) -> np.ndarray:
                     raise DriftaxError(asked, f"no array of the name {_KEY}; there are: {names}", _WANTED)
                 found = found[_KEY]
     except OSError as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
+        found = (
+            "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
+        )
         raise DriftaxError(asked, found, _WANTED) from None
     except DriftaxError:
         raise

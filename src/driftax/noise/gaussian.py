@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -16,6 +15,7 @@ from driftax.objective import AbstractObjective
 from driftax.regime import Regime
 
 _TINY = 1e-60
+_ASKED = "a Gaussian gradient law"
 
 
 class GaussianNoise(AbstractContinuousNoise):
@@ -25,6 +25,7 @@ class GaussianNoise(AbstractContinuousNoise):
         covariance: of one stochastic gradient, at rung 1: a number (isotropic), a vector [dim] (independent
             coordinates), a matrix [dim, dim], or a function of the params that returns a vector or a matrix.
         independent: for a function only: whether it returns variances [dim] (the default) or a matrix.
+        per_loss: what a loss of 1 adds to a constant covariance, of the same form: noise that falls with the loss.
 
     Raises:
         DriftaxError: if the covariance is not finite, symmetric and positive semidefinite.
@@ -35,14 +36,17 @@ class GaussianNoise(AbstractContinuousNoise):
     """
 
     _covariance: Float[Array, "..."] | Callable
+    _per_loss: Float[Array, "..."] | None
     _roots: Float[Array, "channel dim dim"] | None
     scale: Scalar
     _matrix: bool = eqx.field(static=True)
 
-    def __init__(self, covariance, independent: bool = True):
+    def __init__(self, covariance, independent: bool = True, per_loss=None):
         self.scale = 1.0
-        self._roots = None
+        self._roots = self._per_loss = None
         if callable(covariance):
+            if per_loss is not None:
+                raise DriftaxError(_ASKED, "both a function of the params and per_loss", "one of them")
             self._covariance = covariance
             self._matrix = not independent
             return
@@ -50,7 +54,9 @@ class GaussianNoise(AbstractContinuousNoise):
         _check_covariance(covariance)
         self._covariance = jnp.asarray(covariance)
         self._matrix = covariance.ndim == 2
-        if self._matrix:
+        if per_loss is not None:
+            self._per_loss = jnp.asarray(_checked_per_loss(per_loss, covariance))
+        elif self._matrix:
             deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
             safe = np.where(deviation > 0, deviation, 1.0)
             correlation = covariance / np.outer(safe, safe) + np.diag(deviation == 0).astype(float)
@@ -66,7 +72,7 @@ class GaussianNoise(AbstractContinuousNoise):
 
     @property
     def constant(self) -> bool:
-        return not callable(self._covariance)
+        return not callable(self._covariance) and self._per_loss is None
 
     @property
     def roots(self) -> Float[Array, "channel dim dim"] | None:
@@ -79,63 +85,65 @@ class GaussianNoise(AbstractContinuousNoise):
         return eqx.tree_at(lambda law: law.scale, self, self.scale / scale)
 
     def check(self, objective: AbstractObjective, params: Vector) -> None:
-        value = np.asarray(self._at(params))
+        value = np.asarray(self._at(objective, params))
         _check_covariance(value)
         if value.shape != params.shape * value.ndim or (value.ndim == 2) != self._matrix:
             raise DriftaxError(
-                "a Gaussian gradient law",
+                _ASKED,
                 f"a covariance of shape {list(value.shape)} for {params.shape[0]} params",
                 f"a number, {params.shape[0]} variances, or a {params.shape[0]} x {params.shape[0]} matrix",
             )
 
-    def _at(self, params: Vector) -> Array:
+    def _at(self, objective: AbstractObjective, params: Vector) -> Array:
         value = self._covariance(params) if callable(self._covariance) else self._covariance
+        if self._per_loss is not None:
+            value = value + objective.loss(params) * self._per_loss
         value = value * self.scale
         return jnp.broadcast_to(value, params.shape) if value.ndim == 0 else value
 
-    def _variance(self, params: Vector) -> Vector:
-        value = self._at(params)
+    def _variance(self, objective: AbstractObjective, params: Vector) -> Vector:
+        value = self._at(objective, params)
         return jnp.diagonal(value) if self._matrix else value
 
-    def _deviation(self, params: Vector) -> Vector:
-        variance = self._variance(params)
+    def _deviation(self, objective: AbstractObjective, params: Vector) -> Vector:
+        variance = self._variance(objective, params)
         # A variance that is 0 at all params has a derivative of 0, not 0/0.
-        return jnp.sqrt(variance + _TINY if callable(self._covariance) else variance)
+        return jnp.sqrt(variance if self.constant else variance + _TINY)
 
     def covariance(self, objective: AbstractObjective, params: Vector) -> Array:
-        return self._at(params)
+        return self._at(objective, params)
 
     def correlation(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
         if not self._matrix:
             return jnp.eye(params.shape[0])
-        deviation = self._deviation(params)
+        deviation = self._deviation(objective, params)
         safe = jnp.where(deviation > 0, deviation, 1.0)
-        return self._at(params) / (safe[:, None] * safe[None, :])
+        return self._at(objective, params) / (safe[:, None] * safe[None, :])
 
     def root(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
         if self._roots is not None:
             return self._roots[0].astype(params.dtype)
         if not self._matrix:
             return jnp.eye(params.shape[0], dtype=params.dtype)
-        values, vectors = jnp.linalg.eigh(self._at(params))  # the matrix may be singular
-        deviation = jnp.maximum(self._deviation(params), 1e-30)
+        values, vectors = jnp.linalg.eigh(self._at(objective, params))  # the matrix may be singular
+        deviation = jnp.maximum(self._deviation(objective, params), 1e-30)
         return vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :] / deviation[:, None]
 
     def noise(self, objective: AbstractObjective, params: Vector, normals: Vector) -> Vector:
         score = self.root(objective, params) @ normals if self._matrix else normals
-        return self._deviation(params) * score
+        return self._deviation(objective, params) * score
 
     def image(self, objective: AbstractObjective, params: Vector, score: Vector) -> Vector:
-        return self._deviation(params) * score
+        return self._deviation(objective, params) * score
 
     def score(self, objective: AbstractObjective, params: Vector, noise: Vector) -> Vector:
-        return noise / jnp.maximum(self._deviation(params), 1e-30)  # no noise: the sign is certain
+        return noise / jnp.maximum(self._deviation(objective, params), 1e-30)  # no noise: the sign is certain
 
     def rule(self, objective: AbstractObjective, params: Vector, nodes: int) -> CoordinateRule:
         standard, weights, polynomials = (jnp.asarray(a, params.dtype) for a in gauss_hermite(nodes))
         dim = params.shape[0]
         return CoordinateRule(
-            standard[:, None] * self._deviation(params)[None, :],
+            standard[:, None] * self._deviation(objective, params)[None, :],
             jnp.broadcast_to(weights[:, None], (nodes, dim)),
             jnp.broadcast_to(polynomials[:, :, None], (nodes - 1, nodes, dim)),
         )
@@ -154,8 +162,21 @@ def _root(matrix: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
+def _checked_per_loss(per_loss, covariance: np.ndarray) -> np.ndarray:
+    per_loss = np.asarray(per_loss, dtype=float)
+    _check_covariance(per_loss)
+    if per_loss.shape != covariance.shape:
+        raise DriftaxError(
+            _ASKED,
+            f"a covariance per loss of shape {list(per_loss.shape)} beside a covariance of shape "
+            f"{list(covariance.shape)}",
+            "both of one form: numbers, lists of one length or matrices of one size",
+        )
+    return per_loss
+
+
 def _check_covariance(covariance: np.ndarray) -> None:
-    asked = "a Gaussian gradient law"
+    asked = _ASKED
     if not np.all(np.isfinite(covariance)):
         raise DriftaxError(asked, "a covariance that is not finite", "finite numbers in every entry")
     if covariance.ndim > 2 or (covariance.ndim == 2 and covariance.shape[0] != covariance.shape[1]):

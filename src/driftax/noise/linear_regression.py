@@ -11,10 +11,19 @@ from jaxtyping import Array, Float
 
 from driftax._errors import DriftaxError
 from driftax._types import Key, Scalar, Vector
-from driftax.noise._base import AbstractDraws, AbstractSampledNoise, checked_batch, whole_batch
+from driftax.noise._base import (
+    FROZEN,
+    AbstractDraws,
+    AbstractSampledNoise,
+    batch_weights,
+    checked_batch,
+    whole_batch,
+)
 from driftax.noise.moments import TINY, PairMoments, Shape, moment_gram, moment_rule, shape_of_moments
-from driftax.noise.rule import CoordinateRule
+from driftax.noise.rule import CoordinateRule, JointRule
 from driftax.objective import AbstractObjective, Quadratic
+
+_LONGEST = 64  # examples of a frozen batch
 
 
 class LinearRegressionNoise(AbstractSampledNoise):
@@ -105,11 +114,23 @@ class LinearRegressionNoise(AbstractSampledNoise):
     def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> Array:
         return moment_gram(self._shape(objective, params), self._pairs(objective, params), nodes)
 
+    def joint(self, objective: AbstractObjective, params: Vector, nodes: int) -> JointRule:
+        """Frozen examples, the same ones at all params."""
+        hessian, response, _ = self._parts(objective, params)
+        weights = batch_weights(self.batch_size, _LONGEST)
+        inputs, labels = jax.random.split(jax.random.key(0))
+        x = jax.random.normal(inputs, (FROZEN, _LONGEST, len(hessian)), params.dtype) @ _root(hessian).T
+        e = jnp.sqrt(self.label_variance) * jax.random.normal(labels, (FROZEN, _LONGEST), params.dtype)
+        error = x @ (params - _quadratic(objective).minimum) - e
+        noise = jnp.einsum("b,qb,qbi->qi", weights.astype(params.dtype), error, x) - response[None]
+        longer = jnp.maximum(self.batch_size / _LONGEST, 1.0)  # a longer batch: its own covariance
+        return JointRule(noise / jnp.sqrt(longer), jnp.full(FROZEN, 1 / FROZEN, params.dtype), None, 0)
+
     def draws(self, objective: AbstractObjective) -> DesignDraws:
-        hessian = np.asarray(_quadratic(objective).hessian)
-        values, vectors = np.linalg.eigh(hessian)
-        root = jnp.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
-        return DesignDraws(root, jnp.sqrt(self.label_variance), whole_batch(self.batch_size))
+        root = _root(_quadratic(objective).hessian)
+        return DesignDraws(
+            root, jnp.sqrt(jnp.asarray(self.label_variance, float)), whole_batch(self.batch_size)
+        )
 
     def gradient(self, objective: AbstractObjective, params: Vector, draw: Design) -> Vector:
         return draw.second @ (params - _quadratic(objective).minimum) - draw.response
@@ -129,7 +150,7 @@ class DesignDraws(AbstractDraws):
     """Fresh inputs and label noises."""
 
     root: Float[Array, "dim dim"]
-    label_deviation: Scalar
+    label_deviation: Float[Array, ""]
     batch_size: int = eqx.field(static=True)
 
     def draw(self, key: Key, shape: tuple[int, ...], members: int, dtype: Any) -> Design:
@@ -140,6 +161,11 @@ class DesignDraws(AbstractDraws):
         e = self.label_deviation.astype(dtype) * jax.random.normal(labels, (*shape, batch, members), dtype)
         second = jnp.einsum("...bim,...bjm->...ijm", x, x) / batch
         return Design(second, jnp.einsum("...bim,...bm->...im", x, e) / batch)
+
+
+def _root(hessian: Float[Array, "dim dim"]) -> Float[Array, "dim dim"]:
+    values, vectors = jnp.linalg.eigh(hessian)
+    return vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]
 
 
 def _quadratic(objective: AbstractObjective) -> Quadratic:

@@ -11,7 +11,7 @@ from driftax._types import Scalar, Vector
 from driftax.noise._base import AbstractSampledNoise, checked_batch, whole_batch
 from driftax.noise.moments import moment_gram, moment_rule
 from driftax.noise.picks import PickDraws, Picks, check_picks
-from driftax.noise.rule import CoordinateRule
+from driftax.noise.rule import CoordinateRule, JointRule
 from driftax.objective import AbstractObjective, FiniteSum
 
 
@@ -52,7 +52,9 @@ class MinibatchNoise(AbstractSampledNoise):
 
     def _picks(self, objective: AbstractObjective, params: Vector) -> Picks:
         gradients = _finite(objective).example_gradients(params)
-        return Picks(gradients - jnp.mean(gradients, axis=0, keepdims=True), self.batch_size, self.replacement)
+        return Picks(
+            gradients - jnp.mean(gradients, axis=0, keepdims=True), self.batch_size, self.replacement
+        )
 
     def covariance(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
         return self._picks(objective, params).covariance
@@ -68,13 +70,18 @@ class MinibatchNoise(AbstractSampledNoise):
         picks = self._picks(objective, params)
         return moment_gram(picks.shape, picks.pairs, nodes)
 
+    def joint(self, objective: AbstractObjective, params: Vector, nodes: int) -> JointRule:
+        return self._picks(objective, params).joint()
+
     def draws(self, objective: AbstractObjective) -> PickDraws:
         return PickDraws(_finite(objective).size, whole_batch(self.batch_size), self.replacement)
 
     def gradient(self, objective: AbstractObjective, params: Vector, draw: Int[Array, " batch"]) -> Vector:
         return _finite(objective).batch_gradient(params, draw)
 
-    def gradients(self, objective: AbstractObjective, params: Vector) -> Callable[[Int[Array, " batch"]], Vector]:
+    def gradients(
+        self, objective: AbstractObjective, params: Vector
+    ) -> Callable[[Int[Array, " batch"]], Vector]:
         every = _finite(objective).example_gradients(params)
         return lambda draw: jnp.mean(every[draw], axis=0)
 

@@ -12,12 +12,13 @@ from scipy import special
 
 from driftax._errors import DriftaxError
 from driftax._types import Vector
+from driftax.noise.rule import gauss_hermite
 from driftax.noise.scaled import AbstractScaledNoise, checked_scale
 from driftax.noise.transport import Table, inverse, table, with_slope
 
 _REACH = (7.0, 10.0)
 _SHORTEST = 1 / 16  # pieces in normal scores
-_CLOSE = 1e-9  # error of the moments by quadrature
+_CLOSE = 1e-8  # error of the moments by quadrature
 
 
 class GaussianMixture(AbstractScaledNoise):
@@ -51,6 +52,13 @@ class GaussianMixture(AbstractScaledNoise):
         self.scale = checked_scale(_ASKED, "scale", scale)
         self._table, self._longest = _table(self._components)
 
+    def fine_rule(self, nodes: int) -> tuple[Array, Array]:
+        """Gauss-Hermite nodes of every component."""
+        normals, weights, _ = gauss_hermite(nodes)
+        parts = [(m + d * normals, w * weights) for w, m, d in zip(*self._components, strict=True)]
+        standard, mass = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        return jnp.asarray(standard), jnp.asarray(mass)
+
     @property
     def shape_moments(self) -> tuple[float, float, float]:
         return _moments(self._components)
@@ -64,14 +72,10 @@ class GaussianMixture(AbstractScaledNoise):
         return self._longest
 
     def standard(self, score: Vector) -> Vector:
-        return with_slope(_quantile, _quantile_slope, (self._table, self._arrays), score)
+        return with_slope(_quantile, _quantile_slope, (self._table, self._components), score)
 
     def standard_score(self, standard: Vector) -> Vector:
-        return with_slope(_score, _score_slope, self._arrays, standard)
-
-    @property
-    def _arrays(self) -> Float[Array, "3 component"]:
-        return jnp.asarray(self._components)
+        return with_slope(_score, _score_slope, self._components, standard)
 
 
 _ASKED = "a mixture of Gaussians as gradient law"
@@ -112,9 +116,9 @@ def _moments(components: tuple[tuple[float, ...], ...]) -> tuple[float, float, f
 
 
 def _log_density(components, standard: Vector) -> Vector:
-    weights, means, deviations = components
-    apart = (standard[..., None] - means) / deviations
-    return logsumexp(-0.5 * apart**2 + jnp.log(weights / deviations), axis=-1)  # without 1/sqrt(2 pi)
+    """Without 1/sqrt(2 pi)."""
+    terms = [jnp.log(w / d) - 0.5 * ((standard - m) / d) ** 2 for w, m, d in zip(*components, strict=True)]
+    return logsumexp(jnp.stack(terms), axis=0)
 
 
 def _quantile(data, score: Vector) -> Vector:
@@ -126,10 +130,9 @@ def _quantile_slope(data, score: Vector, standard: Vector) -> Vector:
 
 
 def _score(components, standard: Vector) -> Vector:
-    weights, means, deviations = components
-    apart = (standard[..., None] - means) / deviations
-    lower = jnp.maximum(jnp.sum(weights * ndtr(apart), axis=-1), 1e-300)
-    upper = jnp.maximum(jnp.sum(weights * ndtr(-apart), axis=-1), 1e-300)
+    apart = [(w, (standard - m) / d) for w, m, d in zip(*components, strict=True)]
+    lower = jnp.maximum(sum(w * ndtr(x) for w, x in apart), 1e-300)
+    upper = jnp.maximum(sum(w * ndtr(-x) for w, x in apart), 1e-300)
     return jnp.where(lower < upper, ndtri(jnp.minimum(lower, 0.6)), -ndtri(jnp.minimum(upper, 0.6)))
 
 

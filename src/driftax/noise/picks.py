@@ -11,8 +11,11 @@ from jaxtyping import Array, Float, Int
 
 from driftax._errors import DriftaxError
 from driftax._types import Key, Scalar
-from driftax.noise._base import AbstractDraws
+from driftax.noise._base import FROZEN, AbstractDraws, batch_weights
 from driftax.noise.moments import TINY, PairMoments, Shape, shape_of_moments
+from driftax.noise.rule import JointRule
+
+_LONGEST = 128  # picks of a frozen batch; longer ones have its shape and their own covariance
 
 
 class Picks(eqx.Module):
@@ -77,6 +80,25 @@ class Picks(eqx.Module):
         m22 = m22 + factor.pair * (square[:, None] * square[None, :] + 2 * pair**2)
         return PairMoments(factor.second * pair, factor.third * (standard.T @ standard**2), m22)
 
+    def joint(self) -> JointRule:
+        """Frozen batches, the same ones at all params; of the exact covariance where they are cut short."""
+        size = len(self.centred)
+        longest = _LONGEST if self.replacement else min(size, _LONGEST)
+        index = PickDraws(size, longest, self.replacement).draw(jax.random.key(0), (), FROZEN, None)
+        weights = batch_weights(self.batch_size, longest)
+
+        def add(total, pick):
+            weight, which = pick
+            return total + weight * self.centred[which], None
+
+        start = jnp.zeros((FROZEN, self.centred.shape[1]), self.centred.dtype)
+        nodes, _ = jax.lax.scan(add, start, (weights.astype(start.dtype), index))
+        second = jnp.sum(weights**2)
+        if not self.replacement:
+            second = (size * second - 1) / max(size - 1, 1)
+        nodes = nodes * jnp.sqrt(self._factors.second * size / jnp.maximum(second, TINY))
+        return JointRule(nodes, jnp.full(FROZEN, 1 / FROZEN, nodes.dtype), None, 0)
+
 
 class _Factors(eqx.Module):
     second: Scalar
@@ -92,7 +114,9 @@ class PickDraws(AbstractDraws):
     batch_size: int = eqx.field(static=True)
     replacement: bool = eqx.field(static=True)
 
-    def draw(self, key: Key, shape: tuple[int, ...], members: int, dtype: Any) -> Int[Array, "*shape batch member"]:
+    def draw(
+        self, key: Key, shape: tuple[int, ...], members: int, dtype: Any
+    ) -> Int[Array, "*shape batch member"]:
         if self.replacement:
             return jax.random.randint(key, (*shape, self.batch_size, members), 0, self.size)
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from driftax._errors import DriftaxError
 from driftax._types import Scalar, Vector
 from driftax.noise._base import AbstractContinuousNoise
-from driftax.noise.rule import CoordinateRule, matching_rule
+from driftax.noise.rule import CoordinateRule, matching_rule, piecewise_normal
 from driftax.objective import AbstractObjective
 from driftax.regime import Regime
 
@@ -29,6 +29,10 @@ class AbstractScaledNoise(AbstractContinuousNoise):
     @abc.abstractmethod
     def standard_score(self, standard: Vector) -> Vector:
         """The normal score of the noise of scale 1."""
+
+    @abc.abstractmethod
+    def fine_rule(self, nodes: int) -> tuple[Array, Array]:
+        """Nodes of the noise of scale 1 and weights, for smooth functions; `nodes` is a measure of effort."""
 
     @property
     @abc.abstractmethod
@@ -87,15 +91,37 @@ class AbstractScaledNoise(AbstractContinuousNoise):
         return variance * self._scales(params) ** 2
 
     def rule(self, objective: AbstractObjective, params: Vector, nodes: int) -> CoordinateRule:
-        """Three nodes match the moments to order 4; more of them stand for a fine rule in the normal score."""
+        """Three nodes match the moments to order 4; a finer rule has the normal score as its one channel."""
         variance, skewness, kurtosis = self.shape_moments
         if nodes <= 3 and np.isfinite(kurtosis):
             whole = jnp.ones_like(params)
             return matching_rule(np.sqrt(variance) * self._scales(params), skewness * whole, kurtosis * whole)
-        return self.piecewise_rule(objective, params, jnp.zeros((0, params.shape[0]), params.dtype), nodes > 5)
+        standard, weights = self.fine_rule(nodes)
+        score = self.standard_score(standard)
+        score = score - weights @ score
+        score = score / jnp.sqrt(weights @ score**2)  # of unit variance under the rule itself
+
+        def everywhere(row):
+            return jnp.broadcast_to(row[:, None], (len(row), len(params)))
+
+        return CoordinateRule(
+            standard[:, None] * self._scales(params)[None, :],
+            everywhere(weights),
+            everywhere(score)[None],
+            complete=False,
+        )
 
     def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> None:
         return None
+
+
+def rule_in_scores(law: AbstractScaledNoise, nodes: int) -> tuple[Array, Array]:
+    """The fine rule of a law whose image is smooth: Gauss-Legendre in the normal score."""
+    fine = nodes > 5
+    score, weights = piecewise_normal(
+        jnp.zeros((0, 1)), law.reach[1 if fine else 0], 40 if fine else 20, law.longest
+    )
+    return law.standard(score[:, 0]), weights[:, 0]
 
 
 def checked_scale(what: str, name: str, scale) -> Float[Array, "..."]:

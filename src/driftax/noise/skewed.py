@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from driftax._errors import DriftaxError
 from driftax._types import Vector
-from driftax.noise.scaled import AbstractScaledNoise, checked_scale
+from driftax.noise.scaled import AbstractScaledNoise, checked_scale, rule_in_scores
 
 _CERTAIN = 40.0  # the normal score of what the law never reaches
 _LARGEST = 5.0
@@ -58,6 +58,9 @@ class SkewedNoise(AbstractScaledNoise):
     @property
     def _tau(self) -> float:
         return math.sqrt(math.log1p(self._excess))
+
+    def fine_rule(self, nodes: int) -> tuple[Array, Array]:
+        return rule_in_scores(self, nodes)
 
     @property
     def shape_moments(self) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from scipy.special import betainc, erfinv, ndtri
 
 from driftax._errors import DriftaxError
 from driftax._types import Vector
-from driftax.noise.scaled import AbstractScaledNoise, checked_scale
+from driftax.noise.scaled import AbstractScaledNoise, checked_scale, rule_in_scores
 from driftax.noise.transport import Table, inverse, table, with_slope
 
 _FURTHEST = 1e100  # a noise of scale 1 beyond which nothing is looked at
@@ -50,7 +50,9 @@ class StudentT(AbstractScaledNoise):
     def __init__(self, scale, dof: float):
         if not (np.ndim(dof) == 0 and 0.1 <= float(dof) <= 1e4):
             large = np.ndim(dof) == 0 and float(dof) > 1e4
-            instead = "GaussianNoise, of which it is the limit" if large else "dof = a number from 0.1 to 10000"
+            instead = (
+                "GaussianNoise, of which it is the limit" if large else "dof = a number from 0.1 to 10000"
+            )
             raise DriftaxError("a Student-t gradient law", f"dof = {dof}", instead)
         self.scale = checked_scale("a Student-t gradient law", "scale", scale)
         self._dof = float(dof)
@@ -59,6 +61,9 @@ class StudentT(AbstractScaledNoise):
     @property
     def dof(self) -> float:
         return self._dof
+
+    def fine_rule(self, nodes: int) -> tuple[Array, Array]:
+        return rule_in_scores(self, nodes)
 
     @property
     def shape_moments(self) -> tuple[float, float, float]:

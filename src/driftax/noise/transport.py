@@ -55,7 +55,9 @@ def table(function: Callable[[np.ndarray], np.ndarray], low: float, high: float)
     while pieces <= _MOST:
         ends = np.linspace(low, high, pieces + 1)
         middle, half = 0.5 * (ends[1:] + ends[:-1]), 0.5 * (ends[1:] - ends[:-1])
-        values = function((middle[:, None] + half[:, None] * chebyshev[None]).reshape(-1)).reshape(pieces, _POINTS)
+        values = function((middle[:, None] + half[:, None] * chebyshev[None]).reshape(-1)).reshape(
+            pieces, _POINTS
+        )
         chebyshev_coefficients = values @ inverse.T
         size = np.max(np.abs(values), axis=1)
         if np.all(np.max(np.abs(chebyshev_coefficients[:, -2:]), axis=1) <= _ACCURATE * size):
@@ -69,7 +71,7 @@ def inverse(
 ) -> np.ndarray:
     """Where an increasing function has these values, by bisection between two ends."""
     left, right = np.full_like(values, low), np.full_like(values, high)
-    for _ in range(80):
+    for _ in range(64):
         middle = 0.5 * (left + right)
         below = function(middle) < values
         left, right = np.where(below, middle, left), np.where(below, right, middle)

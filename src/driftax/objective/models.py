@@ -15,6 +15,9 @@ from driftax._errors import DriftaxError
 from driftax._types import Key, Vector
 from driftax.objective.finite_sum import FiniteSum
 
+# Which models fit which data: two classes, or real labels.
+_MODELS = {"breast_cancer": ("logistic", "mlp"), "diabetes": ("linear",)}
+
 
 class Problem(NamedTuple):
     """A finite sum with the params its model starts from."""
@@ -30,6 +33,29 @@ def breast_cancer() -> dict[str, Array]:
     features, labels = load_breast_cancer(return_X_y=True)
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     return {"features": jnp.asarray(features), "label": jnp.asarray(np.where(labels == 1, 1.0, -1.0))}
+
+
+def diabetes() -> dict[str, Array]:
+    """scikit-learn's diabetes: 442 examples, 10 standardised features, standardised real labels."""
+    from sklearn.datasets import load_diabetes
+
+    features, labels = load_diabetes(return_X_y=True)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    return {"features": jnp.asarray(features), "label": jnp.asarray((labels - labels.mean()) / labels.std())}
+
+
+def linear(data: dict[str, Array]) -> Problem:
+    """Linear regression with half the squared error, weights and a bias, starting at 0.
+
+    Args:
+        data: `features` [size, feature] and real `label` [size].
+    """
+    features = data["features"].shape[1]
+
+    def example_loss(params: Vector, example: dict[str, Array]) -> Float[Array, ""]:
+        return 0.5 * (params[:-1] @ example["features"] + params[-1] - example["label"]) ** 2
+
+    return Problem(FiniteSum(example_loss, data, features + 1), jnp.zeros(features + 1))
 
 
 def logistic(data: dict[str, Array]) -> Problem:
@@ -73,10 +99,13 @@ def finite_sum_by_name(data: str, model: str, seed: int, width: int = 8) -> Prob
     Raises:
         DriftaxError: if there is no such data set or model.
     """
-    if data != "breast_cancer":
-        raise DriftaxError("a finite sum", f"data = {data!r}", 'data = "breast_cancer"')
+    if data not in _MODELS:
+        raise DriftaxError("a finite sum", f"data = {data!r}", " or ".join(f'data = "{d}"' for d in _MODELS))
+    if model not in _MODELS[data]:
+        fitting = " or ".join(f'model = "{name}"' for name in _MODELS[data])
+        raise DriftaxError(f'a finite sum over "{data}"', f"model = {model!r}", fitting)
+    if data == "diabetes":
+        return linear(diabetes())
     if model == "logistic":
         return logistic(breast_cancer())
-    if model == "mlp":
-        return mlp(breast_cancer(), jax.random.key(seed), width)
-    raise DriftaxError("a finite sum", f"model = {model!r}", 'model = "logistic" or model = "mlp"')
+    return mlp(breast_cancer(), jax.random.key(seed), width)

@@ -44,6 +44,7 @@ class Alias(NamedTuple):
 
 
 _NU = {"nu": (0.0, 1.0)}
+_NORM_OF_SLOW = "a slow average, normalised: its drift grows like 1/learning_rate in the batch-equivalent regime"
 _SIGN_OF_SLOW = "the sign of a slow average: its drift grows like 1/learning_rate in the batch-equivalent regime"
 
 ALIASES: dict[str, Alias] = {
@@ -63,7 +64,7 @@ ALIASES: dict[str, Alias] = {
     "adamw": Alias(_WITH_DECAY, units=_NU),
     "amsgrad": Alias(_MOMENTS, units={"nu": (0.0, 1.0), "nu_max": (0.0, 1.0)}),
     "fromage": Alias({**_RATE, "min_norm": Role.FIXED}),
-    "lamb": Alias(_WITH_DECAY, units=_NU),
+    "lamb": Alias(_WITH_DECAY, units=_NU, regimes=(BALLISTIC,), note=_NORM_OF_SLOW),
     "lars": Alias(
         {
             **_RATE,

@@ -81,6 +81,12 @@ class StateLayout:
                 "an optimizer whose state is vectors and step counters (adam, adamw, rmsprop, sgd)",
             )
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The slots that are one number for all coordinates."""
+        kept = sorted((*self.vectors, *self.scalars))
+        return tuple(name for name, i in zip(self.names[1:], kept, strict=True) if i in self.scalars)
+
     def state(self, params: Vector, inner: Any) -> State:
         """The named vectors of a state, params first."""
         leaves = jax.tree.leaves(inner)
@@ -112,9 +118,10 @@ def _watch(transform: optax.GradientTransformation, params: Vector, seed: int, n
         states = [transform.init(params)]
         for gradient in gradients:
             updates, after = transform.update(jnp.asarray(gradient), states[-1], params)
-            if jax.tree.structure(updates) != jax.tree.structure(params) or updates.shape != params.shape:
+            if getattr(updates, "shape", None) != params.shape:
                 _refuse(name, "updates that are not one vector of the length of the params", "one flat transformation")
-            if jax.tree.structure(after) != jax.tree.structure(states[-1]):
+            before: Any = jax.tree.structure(states[-1])
+            if before != jax.tree.structure(after):
                 _refuse(name, "a state that changes its structure from step to step", "a state of one structure")
             params = params + 0.01 * updates
             states.append(after)

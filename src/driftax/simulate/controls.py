@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from driftax._types import Scalar, Slots
 from driftax.chain import Chain
 from driftax.compiler.step_moments import flat_mean, shape_of, step_moments
-from driftax.noise import GaussianNoise
+from driftax.noise import AbstractContinuousNoise
 from driftax.simulate.drivers import AbstractDriver, NormalDriver
 
 _NODES = 3
@@ -41,9 +41,10 @@ class Controls(NamedTuple):
 
 def has_controls(chain: Chain, driver: AbstractDriver, state: int) -> bool:
     """Whether the noise of a chain has a second channel to be controlled."""
-    if not isinstance(driver, NormalDriver) or not isinstance(chain.noise, GaussianNoise):
+    law = chain.noise
+    if not (isinstance(driver, NormalDriver) and isinstance(law, AbstractContinuousNoise) and law.gaussian):
         return False
-    rooted = chain.noise.independent or chain.noise.roots is not None
+    rooted = law.independent or law.roots is not None
     shape = shape_of(chain, state // len(chain.slots))
     plain = shape.elementwise and shape.smooth
     return plain and len(chain.slots) > 1 and rooted and state <= _LARGEST_STATE
@@ -67,7 +68,8 @@ def advance_controls(
     channel = step_moments(chain, number, path, _NODES, joint=False).channels[1]
     normals = jnp.sum(draw, axis=0) / math.sqrt(draw.shape[0])
     linear, second = normals[0], normals[1]
-    roots = chain.noise.roots if isinstance(chain.noise, GaussianNoise) else None
+    law = chain.noise
+    roots = law.roots if isinstance(law, AbstractContinuousNoise) else None
     if roots is not None:
         roots = roots.astype(flat.dtype)
         linear, second = roots[0] @ linear, roots[1] @ second

@@ -3,10 +3,10 @@
 The optimizer and an equation must agree in law, not path by path; sharing the noise makes their difference
 far less random than either. Two kinds of driver serve all gradient laws:
 
-* Gaussian laws: standard normals per half substep. The optimizer is driven by their sum, so its gradient
+* Laws with densities: standard normals per half substep. The optimizer is driven by their sum, so its gradient
   noise is the equation's own Brownian increment.
-* Minibatch laws: increments of the optimizer at the equation's own state, from the optimizer's batch and from
-  fresh batches. They are centred with the mean over *fresh* batches, never with the compiler's own mean:
+* Sampled laws (minibatches, recorded gradients): increments of the optimizer at the equation's own state, from
+  the optimizer's draw and from fresh ones. They are centred with the mean over *fresh* draws, never with the compiler's own mean:
   centred with that, an error of the drift would cancel and a wrong equation look perfect.
 """
 
@@ -20,16 +20,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from scipy.linalg import hadamard
 
-from driftax._errors import DriftaxError
 from driftax._types import Key, Scalar, Slots, Vector
 from driftax.chain import Chain
 from driftax.equation import ModifiedEquation
 from driftax.equation.factor import channel_count, step_noise
-from driftax.noise import AbstractContinuousNoise, MinibatchNoise
-from driftax.objective import FiniteSum
+from driftax.noise import AbstractContinuousNoise, AbstractDraws, AbstractSampledNoise
 
 
 class AbstractDriver(eqx.Module):
@@ -68,7 +66,9 @@ class NormalDriver(AbstractDriver):
         return jnp.sum(draw[:, 0], axis=0) / math.sqrt(self.halves)
 
     def gradient(self, chain, params, draw):
-        return chain.objective.gradient(params) + chain.noise.noise(chain.objective, params, self.normals(draw))
+        return chain.objective.gradient(params) + chain.noise.noise(
+            chain.objective, params, self.normals(draw)
+        )
 
     def half_drivers(self, draw):
         return draw
@@ -78,42 +78,35 @@ class NormalDriver(AbstractDriver):
 
 
 class BatchDriver(AbstractDriver):
-    """Batches [half, 1 + fresh, batch]: batch (0, 0) is the optimizer's own.
+    """Draws [half, 1 + fresh] of a sampled law: draw (0, 0), a batch say, is the optimizer's own.
 
     The noise of half substep j is `sum_i H_ji zeta_i / sqrt(halves)` with a Hadamard matrix H and independent
     `zeta_i = (D(own_i) - mean_fresh D) sqrt(fresh / (fresh + 1))`: the halves are uncorrelated, each has the
-    covariance of a step, and together they are zeta_0, which holds the optimizer's own batch.
+    covariance of a step, and together they are zeta_0, which holds the optimizer's own draw.
     """
 
     halves: int = eqx.field(static=True)
     fresh: int = eqx.field(static=True)
-    batch_size: int = eqx.field(static=True)
-    size: int = eqx.field(static=True)
-    replacement: bool = eqx.field(static=True)
+    draws: AbstractDraws
 
     def draw(self, key, dim, members, dtype):
-        shape = (self.halves, 1 + self.fresh, self.batch_size)
-        if self.replacement:
-            return jax.random.randint(key, (*shape, members), 0, self.size)
-        keys = jax.random.split(key, (members, shape[0], shape[1]))
-        law = MinibatchNoise(self.batch_size, replacement=False)
-        drawn = jax.vmap(jax.vmap(jax.vmap(lambda k: law.draw(k, self.size, self.batch_size))))(keys)
-        return jnp.moveaxis(drawn, 0, -1)
+        return self.draws.draw(key, (self.halves, 1 + self.fresh), members, dtype)
 
     def gradient(self, chain, params, draw):
-        return chain.objective.batch_gradient(params, draw[0, 0])
+        own = jax.tree.map(lambda leaf: leaf[0, 0], draw)
+        return chain.noise.gradient(chain.objective, params, own)
 
     def half_drivers(self, draw):
         return jnp.asarray(hadamard(self.halves) / np.sqrt(self.halves))
 
-    def noise(self, equation, number, z, draw: Int[Array, "half batches batch"], driver):
+    def noise(self, equation, number, z, draw, driver):
         if not equation.stochastic:
             return jnp.zeros_like(z)
         chain = equation.chain
-        gradients = chain.objective.example_gradients(chain.params(z))
+        gradient = chain.noise.gradients(chain.objective, chain.params(z))
 
-        def increment(index):
-            return chain.increment(number, z, jnp.mean(gradients[index], axis=0))
+        def increment(drawn):
+            return chain.increment(number, z, gradient(drawn))
 
         steps = jax.vmap(jax.vmap(increment))(draw)
         scale = math.sqrt(self.fresh / (self.fresh + 1))
@@ -127,20 +120,12 @@ def driver_for(
     """The driver that fits a chain's gradient law.
 
     Args:
-        chain: at the rung to be run (the batch size of a minibatch law is a shape).
+        chain: at the rung to be run (the batch size of a sampled law is a shape).
         equations: those that run beside it.
         halves: half substeps per optimizer step.
-        fresh: fresh batches that centre the noise of a minibatch law.
+        fresh: fresh draws that centre the noise of a sampled law.
     """
     if isinstance(chain.noise, AbstractContinuousNoise):
         return NormalDriver(halves, max([1, *(channel_count(e) for e in equations)]))
-    finite, law = chain.objective, chain.noise
-    assert isinstance(finite, FiniteSum) and isinstance(law, MinibatchNoise)
-    batch_size = float(law.batch_size)
-    if abs(batch_size - round(batch_size)) > 1e-6 or batch_size < 1:
-        raise DriftaxError(
-            "a minibatch law on this rung of the batch-equivalent regime",
-            f"batches of {batch_size:g} examples",
-            "a batch_size that every factor of the ladder keeps whole: 64 for [1.0, 0.5, 0.25]",
-        )
-    return BatchDriver(halves, fresh, round(batch_size), finite.size, law.replacement)
+    assert isinstance(chain.noise, AbstractSampledNoise)
+    return BatchDriver(halves, fresh, chain.noise.draws(chain.objective))

@@ -15,7 +15,7 @@ from driftax.optimizer import AbstractOptimizer
 from driftax.regime import Regime
 from driftax.study._value import Study
 from driftax.study.messages import refuse_name, shown
-from driftax.study.sections import CompareSection, MinibatchSection, OptaxSection, RegimeSection
+from driftax.study.sections import CompareSection, OptaxSection, RegimeSection
 
 MODELS = ("ode", "derived-1", "derived-2", "derived-2-extended")
 MOMENTS = ("mu", "nu", "nu_max")  # what [start] may hold for some optimizer
@@ -109,13 +109,13 @@ def _check_steps(study: Study) -> None:
                     f"{key} = {count}, which is {count / scale:g} steps of the rung {scale:g}",
                     f"a ladder with a whole number of steps, {key}/s, on every rung s: [1.0, 0.5, 0.25]",
                 )
-        noise = study.noise
-        if isinstance(noise, MinibatchSection) and study.regime.regime is Regime.BATCH_EQUIVALENT:
-            size = noise.batch_size * scale
+        batch_size = getattr(study.noise, "batch_size", None)
+        if batch_size is not None and study.regime.regime is Regime.BATCH_EQUIVALENT:
+            size = batch_size * scale
             if not _whole(size) or round(size) < 1:
                 raise DriftaxError(
                     "[noise] batch_size",
-                    f"batch_size = {noise.batch_size}, which is {size:g} examples on the rung {scale:g}",
+                    f"batch_size = {batch_size}, which is {size:g} examples on the rung {scale:g}",
                     "a batch_size that every rung divides: the batch-equivalent regime multiplies it by s",
                 )
 

@@ -17,7 +17,6 @@ from driftax.compare.weak_error import RungStudy, rung_key
 from driftax.equation import NODES, Method, derive
 from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import Equation, ExtendedEquation, extend
-from driftax.noise import MinibatchNoise
 from driftax.regime import Regime
 from driftax.simulate.drivers import driver_for
 from driftax.simulate.ensemble import LEAF, Rung, Start
@@ -73,7 +72,8 @@ class Experiment(NamedTuple):
 
     @property
     def minibatch(self) -> bool:
-        return isinstance(self.chain.noise, MinibatchNoise)
+        """Whether the gradient law is drawn afresh each step (minibatches, recorded gradients)."""
+        return self.chain.noise.sampled
 
     @property
     def _splits(self) -> bool:
@@ -196,8 +196,8 @@ def _as(precision: np.dtype, tree):
 
 
 def derivation_nodes(chain: Chain) -> int:
-    """Quadrature nodes of an equation that is shown or judged (a minibatch law has three of its own)."""
-    return 3 if isinstance(chain.noise, MinibatchNoise) else NODES
+    """Quadrature nodes of an equation that is shown or judged (a sampled law has three of its own)."""
+    return 3 if chain.noise.sampled else NODES
 
 
 def _with_log(chain: Chain) -> Chain:

@@ -16,7 +16,17 @@ import jax.numpy as jnp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from pydantic_core import PydanticCustomError
 
-from driftax.noise import AbstractGradientNoise, GaussianNoise, MinibatchNoise
+from driftax.noise import (
+    AbstractGradientNoise,
+    EmpiricalNoise,
+    GaussianMixture,
+    GaussianNoise,
+    LabelNoise,
+    LinearRegressionNoise,
+    MinibatchNoise,
+    SkewedNoise,
+    StudentT,
+)
 from driftax.objective import (
     AbstractObjective,
     DoubleWell,
@@ -113,6 +123,11 @@ Covariance = Annotated[
     _array(0, 1, 2),
     Field(description="a variance, a list of variances, or a symmetric matrix, row by row"),
 ]
+Scales = Annotated[
+    Any, _array(0, 1), Field(description="a number of 0 or more, or a list with one per parameter")
+]
+_ENTRIES = "a list of finite numbers, one per component, such as [0.95, 0.05]"
+Entries = Annotated[Any, _array(1), Field(description=_ENTRIES)]
 Ladder = Annotated[
     Any, _array(1), Field(description="a list of factors in (0, 1], one per rung, such as [1.0, 0.5, 0.25]")
 ]
@@ -223,8 +238,10 @@ class FiniteSumSection(Section):
     """The mean loss of a small model over a data set; it brings the params a study starts from."""
 
     name: Literal["finite_sum"]
-    data: Annotated[Literal["breast_cancer"], Field(description='"breast_cancer"')]
-    model: Annotated[Literal["logistic", "mlp"], Field(description='"logistic" or "mlp"')]
+    data: Annotated[Literal["breast_cancer", "diabetes"], Field(description='"breast_cancer" or "diabetes"')]
+    model: Annotated[
+        Literal["logistic", "mlp", "linear"], Field(description='"logistic", "mlp" or "linear" (diabetes)')
+    ]
     width: AtLeastOne = 8
 
     def build(self, seed: int) -> tuple[AbstractObjective, Any]:
@@ -254,13 +271,84 @@ OBJECTIVES: dict[str, type[Section]] = {
 
 
 class GaussianSection(Section):
-    """Gaussian gradient noise; `covariance` is that of one stochastic gradient at rung 1."""
+    """Gaussian gradient noise; `covariance + loss * covariance_per_loss` is that of one gradient at rung 1."""
 
     name: Literal["gaussian"]
     covariance: Covariance
+    covariance_per_loss: Covariance | None = Field(
+        None, description="a variance, a list of variances, or a symmetric matrix, as `covariance` is"
+    )
 
     def build(self) -> AbstractGradientNoise:
-        return GaussianNoise(self.covariance)
+        return GaussianNoise(self.covariance, per_loss=self.covariance_per_loss)
+
+
+class StudentTSection(Section):
+    """Student-t gradient noise of independent coordinates; `scale` is that of one stochastic gradient at rung 1."""
+
+    name: Literal["student_t"]
+    scale: Scales
+    dof: Positive
+
+    def build(self) -> AbstractGradientNoise:
+        return StudentT(self.scale, self.dof)
+
+
+class SkewedSection(Section):
+    """Shifted lognormal gradient noise of independent coordinates, with this variance and skewness."""
+
+    name: Literal["skewed"]
+    variance: Scales
+    skewness: Number
+
+    def build(self) -> AbstractGradientNoise:
+        return SkewedNoise(self.variance, self.skewness)
+
+
+class MixtureSection(Section):
+    """A centred mixture of Gaussians, independent coordinates; means are 0 where left out."""
+
+    name: Literal["mixture"]
+    weights: Entries
+    deviations: Entries
+    means: Entries | None = Field(None, description=_ENTRIES)
+    scale: Scales = 1.0
+
+    def build(self) -> AbstractGradientNoise:
+        return GaussianMixture(self.weights, self.means, self.deviations, self.scale)
+
+
+class EmpiricalSection(Section):
+    """Recorded gradients: the mean of `batch_size` of them is drawn afresh each step, about their mean."""
+
+    name: Literal["empirical"]
+    file: Annotated[str, Field(strict=True, description='"gradients.npz", relative to the study file')]
+    batch_size: AtLeastOne = 1
+    replacement: Flag = True
+
+    def build(self) -> AbstractGradientNoise:
+        return EmpiricalNoise.load(self._folder / self.file, self.batch_size, self.replacement)
+
+
+class LinearRegressionSection(Section):
+    """Linear regression in one pass: fresh Gaussian inputs whose covariance is the hessian, and noisy labels."""
+
+    name: Literal["linear_regression"]
+    label_variance: NonNegative
+    batch_size: AtLeastOne = 1
+
+    def build(self) -> AbstractGradientNoise:
+        return LinearRegressionNoise(self.label_variance, self.batch_size)
+
+
+class LabelNoiseSection(Section):
+    """Fresh Gaussian noise on every label of a finite sum with a squared loss."""
+
+    name: Literal["label_noise"]
+    variance: NonNegative
+
+    def build(self) -> AbstractGradientNoise:
+        return LabelNoise(self.variance)
 
 
 class MinibatchSection(Section):
@@ -274,8 +362,26 @@ class MinibatchSection(Section):
         return MinibatchNoise(self.batch_size, self.replacement)
 
 
-NoiseSection = GaussianSection | MinibatchSection
-NOISES: dict[str, type[Section]] = {"gaussian": GaussianSection, "minibatch": MinibatchSection}
+NoiseSection = (
+    GaussianSection
+    | StudentTSection
+    | SkewedSection
+    | MixtureSection
+    | MinibatchSection
+    | EmpiricalSection
+    | LinearRegressionSection
+    | LabelNoiseSection
+)
+NOISES: dict[str, type[Section]] = {
+    "gaussian": GaussianSection,
+    "student_t": StudentTSection,
+    "skewed": SkewedSection,
+    "mixture": MixtureSection,
+    "minibatch": MinibatchSection,
+    "empirical": EmpiricalSection,
+    "linear_regression": LinearRegressionSection,
+    "label_noise": LabelNoiseSection,
+}
 
 # --- schedules of [optimizer] ------------------------------------------------------------------------------
 

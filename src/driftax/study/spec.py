@@ -51,7 +51,7 @@ from driftax.study.sections import (
 
 _LATER = {
     "objective": (),
-    "noise": ("student_t", "empirical"),
+    "noise": (),
     "optimizer": (),
 }
 _SECTIONS = ("seed", "objective", "noise", "optimizer", "start", "regime", "compare")
@@ -122,7 +122,7 @@ def _study(path: Path, table: dict[str, Any]) -> Study:
         path=path,
         seed=seed,
         objective=_named(table, "objective", OBJECTIVES).beside(path.parent),
-        noise=_named(table, "noise", NOISES),
+        noise=_named(table, "noise", NOISES).beside(path.parent),
         optimizer=optimizer,
         start=_start(start, optimizer),
         regime=_section(RegimeSection, _table(table, "regime"), "regime"),
