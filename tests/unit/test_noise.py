@@ -461,10 +461,13 @@ def test_the_batch_on_a_rung():
 @pytest.mark.parametrize(("batch", "replacement"), [(2, True), (3, False), (2.5, True), (300, True)])
 def test_frozen_batches_have_the_covariance_of_the_law(batch, replacement):
     """Also under jit, for formal batch sizes and for batches longer than the frozen ones; to 0.2 deviations."""
-    objective, law = tiny_sum(6), MinibatchNoise(batch, replacement)
-    rule = jax.jit(lambda size: MinibatchNoise.joint(eqx.tree_at(lambda l: l.batch_size, law, size), objective, X, 3))(
-        jnp.asarray(float(batch))
-    )
+    objective = tiny_sum(6)
+
+    def law_of(size):
+        return eqx.tree_at(lambda law: law.batch_size, MinibatchNoise(2, replacement), size)
+
+    law = law_of(batch)
+    rule = jax.jit(lambda size: law_of(size).joint(objective, X, 3))(jnp.asarray(float(batch)))
     assert rule.normals is None and rule.exact_degree == 0
     found = np.einsum("q,qi,qj->ij", rule.weights, rule.nodes, rule.nodes)
     exact = np.asarray(law.covariance(objective, X))

@@ -139,16 +139,20 @@ def _checked(asked: str, gradients: np.ndarray) -> np.ndarray:
     return gradients
 
 
+def _array(asked: str, loaded) -> np.ndarray:
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    if _KEY not in loaded.files:
+        names = ", ".join(loaded.files) or "none"
+        raise DriftaxError(asked, f"no array of the name {_KEY}; there are: {names}", _WANTED)
+    return loaded[_KEY]
+
+
 def _read(path: Path) -> np.ndarray:
     asked = f"recorded gradients from {path}"
     try:
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.ndarray):
-            with found:
-                if _KEY not in found.files:
-                    names = ", ".join(found.files) or "none"
-                    raise DriftaxError(asked, f"no array of the name {_KEY}; there are: {names}", _WANTED)
-                found = found[_KEY]
+        with path.open("rb") as file:
+            found = _array(asked, np.load(file, allow_pickle=False))
     except OSError as error:
         found = (
             "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()

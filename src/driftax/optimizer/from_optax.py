@@ -53,8 +53,9 @@ class OptaxOptimizer(AbstractOptimizer):
         return self._layout.state(params, self.family(self.scale).init(params))
 
     def advance(self, clock: Scalar, state: State, gradient: Vector) -> State:
-        inner = self._layout.inner(state, clock)
-        updates, after = self.family(self.scale).update(gradient, inner, state[0])
+        transform = self.family(self.scale)
+        inner = self._layout.inner(state, clock, transform.init(state[0]))
+        updates, after = transform.update(gradient, inner, state[0])
         return self._layout.state(state[0] + updates, after)
 
     def unpack(self, slots: Slots | Sequence[Vector]) -> State:

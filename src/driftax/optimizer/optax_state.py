@@ -41,7 +41,8 @@ class StateLayout:
         self.vectors: list[int] = []
         self.scalars: list[int] = []  # numbers that follow the gradients: carried as constant vectors
         self.counters: list[int] = []
-        self.constants: dict[int, tuple[Any, Any]] = {}  # the value before the first step and after it
+        self.constants: list[int] = []  # such as a number that was injected: taken from the rung's own init
+        self.flags: dict[int, tuple[Any, Any]] = {}  # the value before the first step and after it
         for position, (path, leaf) in enumerate(leaves):
             runs = [[np.asarray(_plain(jax.tree.leaves(s)[position])) for s in run] for run in (first, second)]
             self._place(position, _leaf_name(path), leaf, runs, name)
@@ -55,16 +56,16 @@ class StateLayout:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or (leaf.dtype == jnp.uint32 and moves):
             _refuse(name, f"an inner random key ({leaf_name})", "an optimizer whose only randomness is the gradient")
         if not moves and not (floating and leaf.shape == (_PROBE,)):
-            self.constants[position] = (leaf, leaf)
+            self.constants.append(position)
         elif floating and leaf.shape in ((_PROBE,), ()) and (follows or leaf.shape):
             (self.vectors if leaf.shape else self.scalars).append(position)
             self.names.append(leaf_name if leaf_name not in self.names else f"{leaf_name}_{len(self.names)}")
         elif leaf.ndim == 0 and not follows and all(int(v) == k for k, v in enumerate(one)):
             self.counters.append(position)
         elif leaf.ndim == 0 and not follows and len({v.item() for v in one[1:]}) == 1:
-            self.constants[position] = (leaf, one[1])  # a flag of the first step
+            self.flags[position] = (leaf, one[1])
         elif floating and leaf.ndim == 0:  # a schedule of its own, written down for the record
-            self.constants[position] = (leaf, leaf)
+            self.constants.append(position)
         elif leaf.ndim == 0:
             seen = ", ".join(str(v.item()) for v in one)
             _refuse(
@@ -94,17 +95,16 @@ class StateLayout:
         rows |= {i: jnp.broadcast_to(leaves[i], params.shape) for i in self.scalars}
         return self.named(params, *(rows[i] for i in sorted(rows)))
 
-    def inner(self, state: State, step: Scalar) -> Any:
-        """The optax state at a step, from its named vectors."""
+    def inner(self, state: State, step: Scalar, initial: Any) -> Any:
+        """The optax state at a step, from its named vectors and the state before the first step."""
         kept = sorted((*self.vectors, *self.scalars))
-        leaves: list[Any] = [None] * (len(kept) + len(self.counters) + len(self.constants))
+        leaves = jax.tree.leaves(initial)
         for position, vector in zip(kept, state[1:], strict=True):
             leaves[position] = vector[0] if position in self.scalars else vector
         for position in self.counters:  # a float counter lets the compiler differentiate in time
             leaves[position] = jnp.asarray(step, dtype=state[0].dtype)
-        for position, (before, after) in self.constants.items():
-            same = before is after
-            leaves[position] = before if same else jnp.where(jnp.asarray(step) < 0.5, before, after)
+        for position, (before, after) in self.flags.items():
+            leaves[position] = jnp.where(jnp.asarray(step) < 0.5, before, after)
         return jax.tree_util.tree_unflatten(self.structure, leaves)
 
     def unpack(self, slots: Slots | Sequence[Vector]) -> State:

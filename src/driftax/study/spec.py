@@ -30,6 +30,7 @@ import optax
 from pydantic import ValidationError
 
 from driftax._errors import DriftaxError
+from driftax.optimizer.from_optax import optax_by_name
 from driftax.optimizer.optax_aliases import ALIASES, REFUSED
 from driftax.regime import Regime
 from driftax.study._value import Study as Study
@@ -148,6 +149,8 @@ def _named(table: dict[str, Any], section: str, classes: dict[str, type[Section]
         found = "no name" if isinstance(values, dict) else f"{section} = {shown(values)}"
         raise DriftaxError(f"[{section}] name", found, f"[{section}] with {_EXAMPLES[section]}")
     name = values["name"]
+    if isinstance(name, str) and name.removeprefix("optax.") in REFUSED and name.startswith("optax."):
+        optax_by_name(name.removeprefix("optax."), {}, Regime.BALLISTIC)  # refuses, and says why
     if name not in known:
         refuse_name(f"[{section}] name", name, known, _LATER[section])
     if name in classes:
