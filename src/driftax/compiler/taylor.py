@@ -120,7 +120,7 @@ def _sign_series(chain: Chain, z: Slots, orders: int) -> Series:
         rate = optimizer.learning_rate
         return jnp.concatenate([-rate * (law.mean + outside), (rate**2 * covariance).reshape(-1)])
 
-    coefficients = _taylor(moments, 2 * orders)[2::2]
+    coefficients = _derivatives(moments, 2 * orders)[2::2]
     dim = params.shape[0]
     return Series(
         tuple(row[:dim] for row in coefficients), tuple(row[dim:].reshape(dim, dim) for row in coefficients)
@@ -132,6 +132,23 @@ def _taylor(function, degree: int) -> Float[Array, "degree ..."]:
     value, derivatives = jet(function, (jnp.asarray(0.0),), ([1.0] + [0.0] * (degree - 1),))
     factorials = [math.factorial(k) for k in range(1, degree + 1)]
     return jnp.stack([value, *(d / f for d, f in zip(derivatives, factorials, strict=True))])
+
+
+def _derivatives(function, degree: int) -> Float[Array, "degree ..."]:
+    """The same by nested derivatives: slower, but the distribution of a gradient law may have rules of its own."""
+
+    def known(root_scale):
+        return (function(root_scale),)
+
+    for _ in range(degree):
+
+        def more(root_scale, known=known):
+            values, slopes = jax.jvp(known, (root_scale,), (jnp.ones_like(root_scale),))
+            return (*values, slopes[-1])
+
+        known = more
+    values = known(jnp.asarray(0.0))
+    return jnp.stack([value / math.factorial(k) for k, value in enumerate(values)])
 
 
 def drift(chain: Chain, order: int, nodes: int, number: Scalar, flat: Flat) -> Flat:

@@ -127,13 +127,13 @@ def _refuse_below_1(chain: Chain, at: Slots, step: Scalar, nodes: int) -> None:
     found = growing(chain, step, at, nodes)
     if found is None:
         return
-    order = max(0.0, 1 - found.rate)
+    order = max(0.0, round(1 - found.rate, 3))
     raise DriftaxError(
         f"`derive(weak_order=1)` of {chain.optimizer.name} in the {chain.regime.value} regime",
         f"{'third' if found.degree == 3 else 'fourth'}-order moments of one step at {found.where} of size "
         f"h^{2 - found.rate:.2g}, not h^2: as the time step h falls the gradient noise ({type(chain.noise).__name__}) "
         f"stays away from a Gaussian law, and no equation is of an order above {order:.2g}",
-        'the ballistic regime, a law without skewness, or allow_obstructed=True (--allow-obstructed)',
+        "the ballistic regime, a law without skewness, or allow_obstructed=True (--allow-obstructed)",
     )
 
 

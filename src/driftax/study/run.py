@@ -13,7 +13,9 @@ from typing import Any
 from driftax import __version__
 from driftax.compare.weak_error import RungStudy
 from driftax.equation import Method
+from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import as_latex_lines, obstruction_sentence, record_rows, title
+from driftax.simulate.schemes import NearlyAdditive
 from driftax.study.build import build_chain, natural_start, state_to_look_at
 from driftax.study.experiment import Experiment, derivation_nodes
 from driftax.study.spec import Study
@@ -241,7 +243,7 @@ def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
         "steps": f"{experiment.record[-1]} at rung 1"
         + (f", the first {experiment.handover} by the optimizer alone" if experiment.handover else ""),
         "integrator": f"{type(experiment.scheme).__name__}, {experiment.levels[0]} and {experiment.levels[1]} "
-        "substeps per step",
+        "substeps per step" + _coloured_integrator(experiment),
     }
     nodes = derivation_nodes(experiment.chain)
     equations = []
@@ -257,6 +259,14 @@ def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
             }
         )
     return {"name": study.name, "setup": setup, "equations": equations}
+
+
+def _coloured_integrator(experiment: Experiment) -> str:
+    """What integrates an equation whose noise is coloured, where there is one."""
+    if EXTENDED not in experiment.models:
+        return ""
+    coarse, fine = experiment.levels_of(EXTENDED)
+    return f"; {EXTENDED}: {NearlyAdditive.__name__}, {coarse} and {fine}"
 
 
 def _provenance(study: Study, experiment: Experiment, seed: int, **more: Any) -> dict[str, Any]:
