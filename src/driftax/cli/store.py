@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ def directory_for(verb: str, name: str, out: Path | None) -> Path:
 
 
 def request(study: Path, **flags: Any) -> dict[str, Any]:
-    """What decides the results of a command: the study file, the flags and driftax itself."""
+    """What decides the results of a command: the study file, the files it names, the flags and driftax itself."""
     return {
         "study": hashlib.sha256(study.read_bytes()).hexdigest(),
+        "files": _digest_of_named(study),
         "driftax": _digest_of_sources(),
         **flags,
     }
@@ -70,6 +72,18 @@ def write(directory: Path, results: dict[str, Any], wanted: dict[str, Any]) -> P
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _digest_of_named(study: Path) -> str:
+    """A digest of the files a study names: the code of its loss, its recorded gradients."""
+    table = tomllib.loads(study.read_text(encoding="utf-8"))
+    code = table.get("objective", {}).get("entry", "").rpartition(":")[0]
+    digest = hashlib.sha256()
+    for name in (code, table.get("noise", {}).get("file", "")):
+        path = study.parent / name
+        if name and path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _digest_of_sources() -> str:

@@ -9,6 +9,7 @@ Source: re-derived (Leibniz' rule for integrals between moving limits).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -57,14 +58,17 @@ def kink_scores(chain: Chain, number: Scalar, z: Slots, shape: Structure) -> Flo
 
     found = []
     for position, degree in enumerate(shape.switches):
+        if degree is not None:
+            zeros = _polynomial_zeros(lambda noise, position=position: switches(noise)[position], params, degree)
+            found += [_score(law, chain, params, *zero) for zero in zeros]
+    others = [position for position, degree in enumerate(shape.switches) if degree is None]
+    if others:
 
-        def switch(noise: Vector, position=position) -> Vector:
-            return switches(noise)[position]
+        def stacked(score: Vector) -> Float[Array, "switch dim"]:
+            values = switches(law.image(chain.objective, params, score))
+            return jnp.stack([values[position] for position in others])
 
-        if degree is None:
-            found += _scanned(law, chain, params, switch)
-        else:
-            found += [_score(law, chain, params, *zero) for zero in _polynomial_zeros(switch, params, degree)]
+        found += list(_scanned(stacked, params, len(others), law.reach[0]))
     return jnp.stack(found)
 
 
@@ -97,35 +101,34 @@ def _polynomial_zeros(switch, params: Vector, degree: int) -> list[tuple[Array, 
     ]
 
 
-def _scanned(law: AbstractContinuousNoise, chain: Chain, params: Vector, switch) -> list[Vector]:
-    """Zeros of any switch: bracketed on a grid, bisected, and polished by differentiable Newton steps."""
-    reach = law.reach[0]
+def _scanned(
+    switches: Callable, params: Vector, count: int, reach: float
+) -> Float[Array, "kink dim"]:
+    """Zeros of any switches: bracketed on a grid, bisected, and polished by differentiable Newton steps."""
+    which = jnp.repeat(jnp.arange(count), _MOST)  # the switch whose zero a row is
 
-    def at(score: Vector) -> Vector:
-        return switch(law.image(chain.objective, params, score))
+    def at(scores: Float[Array, "kink dim"]) -> Float[Array, "kink dim"]:
+        return jax.vmap(lambda score, row: switches(score)[row])(scores, which)
 
-    grid = jnp.linspace(-reach, reach, _SCAN)
-    values = jax.lax.stop_gradient(jax.vmap(lambda s: at(jnp.full_like(params, s)))(grid))
-    change = jnp.sign(values[1:]) != jnp.sign(values[:-1])
-    count = jnp.cumsum(change, axis=0)
-    found = []
-    for which in range(1, _MOST + 1):
-        hit = change & (count == which)
-        exists, cell = jnp.any(hit, axis=0), jnp.argmax(hit, axis=0)
+    grid = jnp.linspace(-reach, reach, _SCAN, dtype=params.dtype)
+    values = jax.lax.stop_gradient(jax.vmap(lambda s: switches(jnp.full_like(params, s)))(grid))
+    change = jnp.sign(values[1:]) != jnp.sign(values[:-1])  # [cell, switch, dim]
+    turn = jnp.tile(jnp.arange(1, _MOST + 1), count)
+    hit = change[:, which] & (jnp.cumsum(change, axis=0)[:, which] == turn[None, :, None])
+    exists, cell = jnp.any(hit, axis=0), jnp.argmax(hit, axis=0)
 
-        def halve(_, ends):
-            low, high = ends
-            middle = 0.5 * (low + high)
-            same = jnp.sign(at(middle)) == jnp.sign(at(low))
-            return jnp.where(same, middle, low), jnp.where(same, high, middle)
+    def halve(_, ends):
+        low, high = ends
+        middle = 0.5 * (low + high)
+        same = jnp.sign(at(middle)) == jnp.sign(at(low))
+        return jnp.where(same, middle, low), jnp.where(same, high, middle)
 
-        low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, (grid[cell], grid[cell + 1]))
-        score = jax.lax.stop_gradient(0.5 * (low + high))
-        for _ in range(2):  # derivatives of the zero to order 3
-            value, slope = jax.jvp(at, (score,), (jnp.ones_like(score),))
-            score = score - jnp.where(slope != 0, value / jnp.where(slope != 0, slope, 1.0), 0.0)
-        found.append(jnp.where(exists, score, _FAR))
-    return found
+    low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, (grid[cell], grid[cell + 1]))
+    score = jax.lax.stop_gradient(0.5 * (low + high))
+    for _ in range(2):  # derivatives of the zero to order 3
+        value, slope = jax.jvp(at, (score,), (jnp.ones_like(score),))
+        score = score - jnp.where(slope != 0, value / jnp.where(slope != 0, slope, 1.0), 0.0)
+    return jnp.where(exists, score, _FAR)
 
 
 class PairNodes(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from driftax.chain import Chain
 from driftax.compiler.obstruction import Obstruction
 from driftax.equation._value import Method, ModifiedEquation
-from driftax.noise import MinibatchNoise
+from driftax.noise import MinibatchNoise, StudentT
 from driftax.optimizer._base import is_decay, latex_number, symbol
 from driftax.regime import Regime
 
@@ -121,6 +121,8 @@ def _gradient(chain: Chain) -> str:
             r"g_k = \frac{1}{B} \sum_{i \in \text{batch } k} \nabla f_i(x_k),\quad "
             rf"B = {latex_number(chain.noise.batch_size)}\ \text{{drawn {manner} replacement}}"
         )
+    if isinstance(chain.noise, StudentT):
+        return rf"g_k = \nabla f(x_k) + \zeta_k,\quad \zeta_{{k,i}} \sim \sigma_i\, t_{{{latex_number(chain.noise.dof)}}}"
     spread = r"\Sigma" if chain.noise.constant else r"\Sigma(x_k)"
     if chain.noise.gaussian:
         law = rf"\zeta_k \sim \mathcal{{N}}(0,\,{spread})"
@@ -161,7 +163,7 @@ def _ladder(chain: Chain) -> str:
         what = f"1-{symbol(name)}" if decay else symbol(name)
         moves.append(rf"{what} \to {_moved(f'({what})' if decay else what, power)}")
     if chain.regime is Regime.BATCH_EQUIVALENT:
-        moves.append(r"B \to s\,B" if isinstance(chain.noise, MinibatchNoise) else r"\Sigma \to \Sigma/s")
+        moves.append(r"B \to s\,B" if chain.noise.sampled else r"\Sigma \to \Sigma/s")
     return r"h \to s\,h:\quad " + r",\quad ".join(moves)
 
 

@@ -238,7 +238,7 @@ def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
     setup = {
         "optimizer": f"{optimizer['name']}: {numbers}",
         "objective": f"{study.objective.name}, {experiment.start.shape[1]} parameters",
-        "gradient law": ", ".join(f"{k} = {v}" for k, v in study.noise.model_dump().items()),
+        "gradient law": ", ".join(f"{k} = {v}" for k, v in study.noise.model_dump(exclude_none=True).items()),
         "regime": f"{regime.value}, ladder {', '.join(f'{s:g}' for s in experiment.ladder)}",
         "steps": f"{experiment.record[-1]} at rung 1"
         + (f", the first {experiment.handover} by the optimizer alone" if experiment.handover else ""),
