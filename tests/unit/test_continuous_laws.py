@@ -39,7 +39,9 @@ LAWS = {
 
 def student_moment(dof, power):
     """E t^power for an even power below dof."""
-    return dof ** (power / 2) * gamma((power + 1) / 2) * gamma((dof - power) / 2) / gamma(0.5) / gamma(dof / 2)
+    return (
+        dof ** (power / 2) * gamma((power + 1) / 2) * gamma((dof - power) / 2) / gamma(0.5) / gamma(dof / 2)
+    )
 
 
 # ---------------------------------------------------------------- any of them
@@ -93,7 +95,9 @@ def test_rules_have_the_moments_of_the_law(name, nodes):
         found = np.sum(rule.weights * (rule.nodes / deviation[None]) ** power, axis=0)
         np.testing.assert_allclose(found, moment, rtol=1e-8, atol=1e-8)
     products = np.einsum("mai,ai,nai->imn", rule.polynomials, rule.weights, rule.polynomials)
-    np.testing.assert_allclose(products, np.broadcast_to(np.eye(products.shape[1]), products.shape), atol=1e-9)
+    np.testing.assert_allclose(
+        products, np.broadcast_to(np.eye(products.shape[1]), products.shape), atol=1e-9
+    )
     assert law.gram(LOSS, X, nodes) is None and law.independent and law.constant and not law.gaussian
 
 
@@ -141,7 +145,9 @@ def test_sign_moments_of_student_noise(dof):
         ratio = np.asarray(LOSS.gradient(at)) / np.asarray(SCALES)
         mean = 1 - 2 * student.cdf(-ratio, dof)
         np.testing.assert_allclose(moments.mean, mean, atol=1e-12)
-        np.testing.assert_allclose(moments.covariance, 4 * student.cdf(-ratio, dof) * student.sf(-ratio, dof), atol=1e-12)
+        np.testing.assert_allclose(
+            moments.covariance, 4 * student.cdf(-ratio, dof) * student.sf(-ratio, dof), atol=1e-12
+        )
     slope = jax.jacfwd(lambda x: sign_moments(law, LOSS, x, jnp.zeros(3)).mean)(X)
     density = 2 * student.pdf(np.asarray(LOSS.gradient(X)) / SCALES, dof) / SCALES
     np.testing.assert_allclose(slope, np.diag(density * np.diag(LOSS.hessian)), atol=1e-12)
@@ -248,10 +254,14 @@ def test_a_covariance_that_grows_with_the_loss(form):
     law.check(LOSS, X)
     assert not law.constant and law.roots is None and law.independent == (form != "matrix")
     expected = np.asarray(one) + float(LOSS.loss(X)) * np.asarray(two)
-    np.testing.assert_allclose(law.covariance(LOSS, X), np.broadcast_to(expected, law.covariance(LOSS, X).shape))
+    np.testing.assert_allclose(
+        law.covariance(LOSS, X), np.broadcast_to(expected, law.covariance(LOSS, X).shape)
+    )
     rule = law.rule(LOSS, X, 5)
     variance = np.diag(expected) if form == "matrix" else expected
-    np.testing.assert_allclose(np.sum(rule.weights * rule.nodes**2, axis=0), np.broadcast_to(variance, 3), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.sum(rule.weights * rule.nodes**2, axis=0), np.broadcast_to(variance, 3), rtol=1e-12
+    )
 
 
 def test_label_noise_of_linear_regression():

@@ -43,7 +43,9 @@ def test_the_cubature_is_exact_to_degree_5(dim):
         assert abs(weights @ nodes[:, 0] ** 6 - 15) > 0.1
 
 
-@pytest.mark.parametrize(("dim", "nodes", "degree"), [(1, 7, 13), (2, 15, 29), (4, 15, 29), (5, 15, 17), (8, 5, 5)])
+@pytest.mark.parametrize(
+    ("dim", "nodes", "degree"), [(1, 7, 13), (2, 15, 29), (4, 15, 29), (5, 15, 17), (8, 5, 5)]
+)
 def test_joint_normals(dim, nodes, degree):
     points, weights, exact = joint_normals(dim, nodes)
     assert exact == degree and len(points) <= 100_000
@@ -79,7 +81,11 @@ def correction(law, a, grid):
 
 MAPS = {
     "sign": (lambda g: jnp.sign(g), lambda a: jnp.stack([-a]), mean_of_sign),
-    "clip": (lambda g: jnp.clip(g, -LIMIT, LIMIT), lambda a: jnp.stack([-LIMIT - a, LIMIT - a]), mean_of_clip),
+    "clip": (
+        lambda g: jnp.clip(g, -LIMIT, LIMIT),
+        lambda a: jnp.stack([-LIMIT - a, LIMIT - a]),
+        mean_of_clip,
+    ),
     # a maximum of second moments, bounded so that every law has the mean
     "max": (
         lambda g: 1 / jnp.maximum(LIMIT**2, g**2),

@@ -37,14 +37,20 @@ def has_moments(law, noise, weights, loss=LOSS):
     rule, gram = law.rule(loss, X, 3), law.gram(loss, X, 3)
     for power in range(5):
         expected = weights @ noise**power
-        np.testing.assert_allclose(np.sum(rule.weights * rule.nodes**power, axis=0), expected, rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(
+            np.sum(rule.weights * rule.nodes**power, axis=0), expected, rtol=1e-10, atol=1e-11
+        )
     for i, j in [(0, 1), (1, 0)]:
         grid, mass = pair_rule(rule, gram, i, j)
         for p, q in itertools.product(range(3), repeat=2):
             expected = weights @ (noise[:, i] ** p * noise[:, j] ** q)
-            assert float(jnp.sum(mass * grid[..., 0] ** p * grid[..., 1] ** q)) == pytest.approx(expected, rel=1e-10)
+            assert float(jnp.sum(mass * grid[..., 0] ** p * grid[..., 1] ** q)) == pytest.approx(
+                expected, rel=1e-10
+            )
     two = law.rule(loss, X, 2)
-    np.testing.assert_allclose(np.sum(two.weights * two.nodes**3, axis=0), weights @ noise**3, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        np.sum(two.weights * two.nodes**3, axis=0), weights @ noise**3, rtol=1e-10, atol=1e-12
+    )
 
 
 # ---------------------------------------------------------------- recorded gradients
@@ -54,7 +60,9 @@ def has_moments(law, noise, weights, loss=LOSS):
 def test_moments_of_recorded_gradients(batch, replacement):
     law = EmpiricalNoise(RECORDED, batch, replacement)
     law.check(LOSS, X)
-    picks = itertools.product(range(5), repeat=batch) if replacement else itertools.permutations(range(5), batch)
+    picks = (
+        itertools.product(range(5), repeat=batch) if replacement else itertools.permutations(range(5), batch)
+    )
     means = np.asarray([RECORDED[list(p)].mean(axis=0) for p in picks]) - RECORDED.mean(axis=0)
     has_moments(law, means, np.full(len(means), 1 / len(means)))
     assert law.constant and law.sampled and not (law.independent or law.gaussian)
@@ -67,7 +75,9 @@ def test_recorded_gradients_are_the_minibatch_law_of_their_own_sum():
         for a, b in zip(jax.tree.leaves(part(recorded)), jax.tree.leaves(part(minibatch)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
     key = jax.random.key(4)
-    np.testing.assert_allclose(recorded.sample(key, objective, X), minibatch.sample(key, objective, X), rtol=1e-12)
+    np.testing.assert_allclose(
+        recorded.sample(key, objective, X), minibatch.sample(key, objective, X), rtol=1e-12
+    )
     finer = recorded.at(0.5, Regime.BATCH_EQUIVALENT)
     np.testing.assert_allclose(finer.covariance(LOSS, X), 2 * recorded.covariance(LOSS, X), rtol=1e-13)
 
@@ -104,7 +114,10 @@ def write(path, what):
         np.savez(path.with_suffix(".npz"), gradients=np.asarray([{}, None], dtype=object))
         path.with_suffix(".npz").rename(path)
     elif what != "missing":
-        np.save(path, {"vector": RECORDED[0], "strings": np.asarray([["a"], ["b"]]), "nan": RECORDED * np.nan}[what])
+        np.save(
+            path,
+            {"vector": RECORDED[0], "strings": np.asarray([["a"], ["b"]]), "nan": RECORDED * np.nan}[what],
+        )
 
 
 @pytest.mark.parametrize(
@@ -137,12 +150,18 @@ def test_wrong_files_are_refused(tmp_path, what, words):
         (lambda: EmpiricalNoise(RECORDED[:1]), r"shape \[1, 2\]"),
         (lambda: EmpiricalNoise(RECORDED, 0), "batch_size = 0"),
         (lambda: EmpiricalNoise(RECORDED, 6, replacement=False), "batch_size = 6 for 5 examples"),
-        (lambda: EmpiricalNoise(RECORDED).check(Quadratic(np.eye(3)), jnp.zeros(3)), "of 2 parameters for 3 params"),
+        (
+            lambda: EmpiricalNoise(RECORDED).check(Quadratic(np.eye(3)), jnp.zeros(3)),
+            "of 2 parameters for 3 params",
+        ),
         (lambda: LinearRegressionNoise(-0.1), "label_variance = -0.1"),
         (lambda: LinearRegressionNoise(0.1, 0), "batch_size = 0"),
         (lambda: LinearRegressionNoise(0.1).check(Rosenbrock(2), X), "not a mean squared error"),
         (lambda: LinearRegressionNoise(0.1).check(Quadratic(np.diag([1.0, -2.0])), X), "the eigenvalue -2"),
-        (lambda: LinearRegressionNoise(0.1, 3).at(0.5, Regime.BATCH_EQUIVALENT).draws(LOSS), "batches of 1.5"),
+        (
+            lambda: LinearRegressionNoise(0.1, 3).at(0.5, Regime.BATCH_EQUIVALENT).draws(LOSS),
+            "batches of 1.5",
+        ),
     ],
 )
 def test_what_is_no_law_is_refused(build, words):
@@ -158,7 +177,9 @@ def regression_noise(batch, variance):
     normals, weights, _ = gauss_hermite(5)
     root, apart = np.linalg.cholesky(H), np.asarray(X) - np.asarray(LOSS.minimum)
     grid = np.stack(np.meshgrid(*[normals] * (3 * batch), indexing="ij"), axis=-1).reshape(-1, batch, 3)
-    mass = np.prod(np.stack(np.meshgrid(*[weights] * (3 * batch), indexing="ij"), axis=-1).reshape(-1, 3 * batch), axis=1)
+    mass = np.prod(
+        np.stack(np.meshgrid(*[weights] * (3 * batch), indexing="ij"), axis=-1).reshape(-1, 3 * batch), axis=1
+    )
     inputs, labels = grid[..., :2] @ root.T, np.sqrt(variance) * grid[..., 2]
     gradients = np.mean(inputs * (inputs @ apart - labels)[..., None], axis=1)
     return gradients - H @ apart, mass

@@ -73,7 +73,9 @@ def test_linear_regression_in_a_study_file(tmp_path):
     np.testing.assert_allclose(chain.noise.covariance(chain.objective, PARAMS), exact, rtol=1e-12)
 
 
-@pytest.mark.parametrize("noise", ['name = "label_noise"\nvariance = 0.5', 'name = "minibatch"\nbatch_size = 16'])
+@pytest.mark.parametrize(
+    "noise", ['name = "label_noise"\nvariance = 0.5', 'name = "minibatch"\nbatch_size = 16']
+)
 def test_linear_regression_on_real_data(tmp_path, noise):
     study = read(tmp_path, noise, DIABETES)
     chain, start = build_chain(study), start_params(study)
@@ -85,7 +87,9 @@ def test_recorded_gradients_beside_the_study_file(tmp_path):
     recorded = np.random.default_rng(0).normal(size=(7, 2))
     (tmp_path / "runs").mkdir()
     EmpiricalNoise(recorded).save(tmp_path / "runs" / "gradients.npz")
-    study = read(tmp_path, 'name = "empirical"\nfile = "runs/gradients.npz"\nbatch_size = 2\nreplacement = false')
+    study = read(
+        tmp_path, 'name = "empirical"\nfile = "runs/gradients.npz"\nbatch_size = 2\nreplacement = false'
+    )
     chain = build_chain(study)
     assert isinstance(chain.noise, EmpiricalNoise) and not chain.noise.replacement
     exact = np.cov(recorded.T) / 2 * (5 / 7)
@@ -104,10 +108,28 @@ def test_recorded_gradients_beside_the_study_file(tmp_path):
         ('name = "student_t"\nscale = 1.0', QUADRATIC, "ballistic", "[noise] dof", "no dof"),
         ('name = "student_t"\nscale = 1.0\ndof = 0.0', QUADRATIC, "ballistic", "[noise] dof", "dof = 0.0"),
         ('name = "student_t"\nscale = -1.0\ndof = 3.0', QUADRATIC, "ballistic", "[noise]", "scale = -1.0"),
-        ('name = "student_t"\nscale = [1.0]\ndof = 3.0', QUADRATIC, "ballistic", "[noise]", "1 scales for 2 params"),
+        (
+            'name = "student_t"\nscale = [1.0]\ndof = 3.0',
+            QUADRATIC,
+            "ballistic",
+            "[noise]",
+            "1 scales for 2 params",
+        ),
         ('name = "studentt"\nscale = 1.0\ndof = 3.0', QUADRATIC, "ballistic", "[noise] name", "studentt"),
-        ('name = "skewed"\nvariance = 1.0\nskewness = 9.0', QUADRATIC, "ballistic", "[noise]", "skewness = 9.0"),
-        ('name = "mixture"\nweights = [1.0]\ndeviations = 1.0', QUADRATIC, "ballistic", "[noise] deviations", "number"),
+        (
+            'name = "skewed"\nvariance = 1.0\nskewness = 9.0',
+            QUADRATIC,
+            "ballistic",
+            "[noise]",
+            "skewness = 9.0",
+        ),
+        (
+            'name = "mixture"\nweights = [1.0]\ndeviations = 1.0',
+            QUADRATIC,
+            "ballistic",
+            "[noise] deviations",
+            "number",
+        ),
         ('name = "empirical"\nfile = "none.npz"', QUADRATIC, "ballistic", "none.npz", "no such file"),
         ('name = "empirical"\nfile = "../study.toml"', QUADRATIC, "ballistic", "study.toml", "no such file"),
         ('name = "empirical"\nfile = "study.toml"', QUADRATIC, "ballistic", "study.toml", "pickle"),
@@ -118,7 +140,13 @@ def test_recorded_gradients_beside_the_study_file(tmp_path):
             "[noise] batch_size",
             "1.5 examples",
         ),
-        ('name = "linear_regression"\nlabel_variance = 0.1', DIABETES, "ballistic", "[noise]", "not a mean squared"),
+        (
+            'name = "linear_regression"\nlabel_variance = 0.1',
+            DIABETES,
+            "ballistic",
+            "[noise]",
+            "not a mean squared",
+        ),
         ('name = "label_noise"\nvariance = 0.1', QUADRATIC, "ballistic", "[noise]", "no sum over examples"),
         (
             'name = "label_noise"\nvariance = 0.1',
@@ -127,7 +155,13 @@ def test_recorded_gradients_beside_the_study_file(tmp_path):
             "[noise]",
             "not quadratic in the label",
         ),
-        ('name = "minibatch"\nbatch_size = 2', DIABETES.replace("linear", "mlp"), "ballistic", "[objective]", "mlp"),
+        (
+            'name = "minibatch"\nbatch_size = 2',
+            DIABETES.replace("linear", "mlp"),
+            "ballistic",
+            "[objective]",
+            "mlp",
+        ),
         (
             'name = "gaussian"\ncovariance = 0.1\ncovariance_per_loss = [[1.0, 0.0], [0.0, 1.0]]',
             QUADRATIC,

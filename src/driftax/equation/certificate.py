@@ -164,10 +164,11 @@ def _name(index: tuple[int, ...], names: list[str]) -> str:
 
 
 def _exponents(rows: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """log2 of the ratio of neighbouring residuals; nan across a sign change or where one is rounding error."""
+    """log2 of the ratio of neighbouring residuals; nan across a sign change and next to one, or in rounding error."""
     table = np.asarray([np.where(np.abs(residual) > floor, residual, np.nan) for residual, floor in rows])
     with np.errstate(invalid="ignore"):
         ratio = table[:-1] / table[1:]
+        ratio[1:][ratio[:-1] < 0] = np.nan  # a residual that has just crossed 0 is smaller than its order says
         return np.log2(np.where(ratio > 0, ratio, np.nan))
 
 

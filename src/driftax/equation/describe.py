@@ -122,7 +122,8 @@ def _gradient(chain: Chain) -> str:
             rf"B = {latex_number(chain.noise.batch_size)}\ \text{{drawn {manner} replacement}}"
         )
     if isinstance(chain.noise, StudentT):
-        return rf"g_k = \nabla f(x_k) + \zeta_k,\quad \zeta_{{k,i}} \sim \sigma_i\, t_{{{latex_number(chain.noise.dof)}}}"
+        dof = latex_number(chain.noise.dof)
+        return rf"g_k = \nabla f(x_k) + \zeta_k,\quad \zeta_{{k,i}} \sim \sigma_i\, t_{{{dof}}}"
     spread = r"\Sigma" if chain.noise.constant else r"\Sigma(x_k)"
     if chain.noise.gaussian:
         law = rf"\zeta_k \sim \mathcal{{N}}(0,\,{spread})"
@@ -163,7 +164,8 @@ def _ladder(chain: Chain) -> str:
         what = f"1-{symbol(name)}" if decay else symbol(name)
         moves.append(rf"{what} \to {_moved(f'({what})' if decay else what, power)}")
     if chain.regime is Regime.BATCH_EQUIVALENT:
-        moves.append(r"B \to s\,B" if chain.noise.sampled else r"\Sigma \to \Sigma/s")
+        constant = r"\sigma \to \sigma/\sqrt{s}" if isinstance(chain.noise, StudentT) else r"\Sigma \to \Sigma/s"
+        moves.append(r"B \to s\,B" if chain.noise.sampled else constant)
     return r"h \to s\,h:\quad " + r",\quad ".join(moves)
 
 

@@ -153,11 +153,10 @@ def _read(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
             found = _array(asked, np.load(file, allow_pickle=False))
+    except FileNotFoundError:
+        raise DriftaxError(asked, "no such file", _WANTED) from None
     except OSError as error:
-        found = (
-            "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
-        )
-        raise DriftaxError(asked, found, _WANTED) from None
+        raise DriftaxError(asked, (error.strerror or str(error)).lower(), _WANTED) from None
     except DriftaxError:
         raise
     except (ValueError, EOFError, zipfile.BadZipFile) as error:

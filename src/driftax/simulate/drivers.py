@@ -6,8 +6,8 @@ far less random than either. Two kinds of driver serve all gradient laws:
 * Laws with densities: standard normals per half substep. The optimizer is driven by their sum, so its gradient
   noise is the equation's own Brownian increment.
 * Sampled laws (minibatches, recorded gradients): increments of the optimizer at the equation's own state, from
-  the optimizer's draw and from fresh ones. They are centred with the mean over *fresh* draws, never with the compiler's own mean:
-  centred with that, an error of the drift would cancel and a wrong equation look perfect.
+  the optimizer's draw and from fresh ones. They are centred with the mean over *fresh* draws, never with the
+  compiler's own mean: centred with that, an error of the drift would cancel and a wrong equation look perfect.
 """
 
 from __future__ import annotations

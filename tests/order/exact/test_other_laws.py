@@ -61,7 +61,13 @@ def residual(found, monomial, power=2.0):
 
 @pytest.mark.parametrize(
     ("name", "noise"),
-    [("SGD", "student_t"), ("SGD", "skewed"), ("RMSprop", "student_t"), ("RMSprop", "mixture"), ("Adam", "skewed")],
+    [
+        ("SGD", "student_t"),
+        ("SGD", "skewed"),
+        ("RMSprop", "student_t"),
+        ("RMSprop", "mixture"),
+        ("Adam", "skewed"),
+    ],
 )
 def test_no_law_need_be_gaussian_in_the_ballistic_regime(name, noise):
     for order in (1, 2):
@@ -113,7 +119,9 @@ def test_student_noise_has_no_order_2_in_the_batch_equivalent_regime():
 
 def test_batches_that_shrink_are_no_diffusion_in_the_limit():
     """Skewness grows like the root of 1/h, and the third cumulant of a step is of size h."""
-    objective = FiniteSum(lambda x, a: 0.5 * jnp.sum((x - a) ** 2), jnp.asarray([[0.0], [0.1], [0.3], [2.0]]), 1)
+    objective = FiniteSum(
+        lambda x, a: 0.5 * jnp.sum((x - a) ** 2), jnp.asarray([[0.0], [0.1], [0.3], [2.0]]), 1
+    )
     for noise in (MinibatchNoise(64), EmpiricalNoise([[0.0], [0.1], [2.0]], 64)):
         chain = Chain(objective, noise, family.optimizer("SGD", BATCH), BATCH)
         with pytest.raises(DriftaxError, match=r"no equation is of an order above 0\n") as refusal:
@@ -127,7 +135,9 @@ def test_cauchy_noise_under_signs():
     for method in (Method.FINITE_STEP, Method.TAYLOR):
         chain = family.chain("SignSGD", BALLISTIC, noise=StudentT(0.5, 1.0))
         equation = derive(chain, weak_order=2, method=method, **at("SignSGD"))
-        assert local_order(equation, family.state("SignSGD", 1), step=family.STEP).order == pytest.approx(2, abs=0.1)
+        assert local_order(equation, family.state("SignSGD", 1), step=family.STEP).order == pytest.approx(
+            2, abs=0.1
+        )
     with pytest.raises(DriftaxError, match="1 degrees of freedom where more than 2"):
         derive(family.chain("SGD", BALLISTIC, noise=StudentT(0.5, 1.0)), weak_order=1)
 
@@ -138,7 +148,9 @@ def test_both_methods_have_the_same_coefficients(noise):
     gaps = []
     for scale in (1 / 16, 1 / 32):
         chain = family.chain("RMSprop", BALLISTIC, noise=law(noise, BALLISTIC)).at(scale)
-        one, two = (derive(chain, weak_order=2, method=method) for method in (Method.FINITE_STEP, Method.TAYLOR))
+        one, two = (
+            derive(chain, weak_order=2, method=method) for method in (Method.FINITE_STEP, Method.TAYLOR)
+        )
         flat, number = family.state("RMSprop", 1).reshape(-1), jnp.asarray(family.STEP / scale)
         drift = np.max(np.abs(one.step_drift(number, flat) - two.step_drift(number, flat)))
         noise_gap = np.max(np.abs(one.step_covariance(number, flat) - two.step_covariance(number, flat)))
