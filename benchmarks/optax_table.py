@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import optax
 
@@ -77,9 +74,13 @@ def chains() -> dict[str, Callable[[float], optax.GradientTransformation]]:
     return {
         "clip, sgd": lambda s: optax.chain(optax.clip(0.8), optax.sgd(RATE * s)),
         "clip, adam": lambda s: optax.chain(optax.clip(0.8), adam(s)),
-        "clip_by_global_norm, sgd": lambda s: optax.chain(optax.clip_by_global_norm(0.8), optax.sgd(RATE * s)),
+        "clip_by_global_norm, sgd": lambda s: optax.chain(
+            optax.clip_by_global_norm(0.8), optax.sgd(RATE * s)
+        ),
         "cosine schedule, adam": lambda s: optax.adam(cosine(s), 1 - RATE * s, 1 - 0.5 * RATE * s, eps=0.1),
-        "add_decayed_weights, sgd": lambda s: optax.chain(optax.add_decayed_weights(0.3), optax.sgd(RATE * s)),
+        "add_decayed_weights, sgd": lambda s: optax.chain(
+            optax.add_decayed_weights(0.3), optax.sgd(RATE * s)
+        ),
         "adam, add_decayed_weights": lambda s: optax.chain(
             optax.scale_by_adam(1 - RATE * s, 1 - 0.5 * RATE * s, eps=0.1),
             optax.add_decayed_weights(0.3),
@@ -88,7 +89,9 @@ def chains() -> dict[str, Callable[[float], optax.GradientTransformation]]:
         "masked decay, sgd": lambda s: optax.chain(
             optax.masked(optax.add_decayed_weights(0.3), True), optax.sgd(RATE * s)
         ),
-        "ema of updates, sgd": lambda s: optax.chain(optax.ema(1 - RATE * s, debias=True), optax.sgd(RATE * s)),
+        "ema of updates, sgd": lambda s: optax.chain(
+            optax.ema(1 - RATE * s, debias=True), optax.sgd(RATE * s)
+        ),
         "apply_if_finite, adam": lambda s: optax.apply_if_finite(adam(s), 3),
         "inject_hyperparams, sgd": lambda s: optax.inject_hyperparams(optax.sgd)(learning_rate=RATE * s),
         "MultiSteps of 4, sgd": lambda s: optax.MultiSteps(optax.sgd(RATE * s), 4).gradient_transformation(),
@@ -101,7 +104,9 @@ def chain_of(optimizer: AbstractOptimizer, regime: Regime) -> tuple[Chain, jax.A
     dim = 1 if structure(optimizer, 3).elementwise else 2
     step_length = float(optimizer.time_step(regime))
     # Where coordinates mix, less noise: the direction of a gradient is singular where it vanishes.
-    noise = GaussianNoise((0.5 if dim == 1 else 0.1) / (step_length if regime is Regime.BATCH_EQUIVALENT else 1.0))
+    noise = GaussianNoise(
+        (0.5 if dim == 1 else 0.1) / (step_length if regime is Regime.BATCH_EQUIVALENT else 1.0)
+    )
     loss = Quadratic(jnp.asarray([[1.0, 0.5], [0.5, 1.5]])[:dim, :dim])
     rows = [jnp.asarray([1.0, -0.6])[:dim]]
     for position, slot in enumerate(list(optimizer.slots)[1:], start=1):
@@ -183,6 +188,7 @@ def _cell(found: Outcome) -> str:
 
 
 def main() -> None:
+    jax.config.update("jax_enable_x64", True)
     wanted = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     aliases, rows = [], []
     for name in [n for n in ALIASES if not wanted or n in wanted]:

@@ -86,7 +86,9 @@ def rate_power(clock: Clock, normalised: bool, regime: Regime) -> float:
     return {Clock.RATE: power, Clock.BUFFER: power + 1.0, Clock.SUM: power - 0.5}[clock]
 
 
-def clock_step(clock: Clock, normalised: bool, regime: Regime, learning_rate: Scalar, decay: Scalar = 0.0) -> Scalar:
+def clock_step(
+    clock: Clock, normalised: bool, regime: Regime, learning_rate: Scalar, decay: Scalar = 0.0
+) -> Scalar:
     """The time step h at rung 1."""
     if clock is Clock.SUM:
         return learning_rate**2

@@ -15,7 +15,7 @@ WRONG_STUDIES = {
     "unreadable": (("[noise]", "[noise"), "line 5"),
     "steps on a rung": (("0.25]\n[compare]", "0.3]\n[compare]"), "13.3333 steps of the rung 0.3"),
     "shapes": (("params = [1.5]", "params = [1.5, 1.0]"), "2 entries for an objective of 1"),
-    "later": (('"sgd"', '"lion"'), "not available in this version"),
+    "no equation": (('"sgd"', '"optax.lbfgs"'), "second-order information"),
 }
 
 WRONG_FLAGS = {

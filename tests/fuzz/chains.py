@@ -1,6 +1,6 @@
 """Random optax chains: each gives finite order-1 coefficients or is refused in three parts.
 
-    python tests/fuzz/chains.py --count 1000 --seed 0
+python tests/fuzz/chains.py --count 1000 --seed 0
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ import traceback
 import warnings
 
 import jax
-
-if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -94,7 +90,9 @@ def outcome(names: list[str], seed: int, dim: int) -> str:
     except DriftaxError as error:
         assert error.asked and error.found and error.instead
         return "refused"
-    assert np.all(np.isfinite(moments.mean)) and np.all(np.isfinite(moments.covariance())), "an unreported NaN"
+    assert np.all(np.isfinite(moments.mean)) and np.all(np.isfinite(moments.covariance())), (
+        "an unreported NaN"
+    )
     return "finite"
 
 
@@ -111,7 +109,9 @@ def run(count: int, seed: int) -> tuple[collections.Counter, list[str]]:
                 seen[outcome(chosen, number, int(rng.integers(1, 4)))] += 1
         except Exception:
             seen["FAILED"] += 1
-            failures.append(f"chain {number} of seed {seed}: {' -> '.join(chosen)}\n{traceback.format_exc(limit=-5)}")
+            failures.append(
+                f"chain {number} of seed {seed}: {' -> '.join(chosen)}\n{traceback.format_exc(limit=-5)}"
+            )
         if number % 50 == 49:
             jax.clear_caches()
     return seen, failures
@@ -122,6 +122,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
     started = time.monotonic()
     seen, failures = run(arguments.count, arguments.seed)
     for text in failures[:20]:

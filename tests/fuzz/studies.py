@@ -23,8 +23,37 @@ from pathlib import Path
 
 import numpy as np
 
-EXTREMES = [0, -1, 1, 2, 1e-300, 1e300, -0.5, 0.999999, 1.0, 1.5, float("nan"), float("inf"), -float("inf"), 10**30]
-ODD = [*EXTREMES, True, False, "", "adam", [], [1.0], [[1.0]], [[1.0, 2.0], [3.0]], ["a"], {}, {"name": "x"}, "π"]
+EXTREMES = [
+    0,
+    -1,
+    1,
+    2,
+    1e-300,
+    1e300,
+    -0.5,
+    0.999999,
+    1.0,
+    1.5,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    10**30,
+]
+ODD = [
+    *EXTREMES,
+    True,
+    False,
+    "",
+    "adam",
+    [],
+    [1.0],
+    [[1.0]],
+    [[1.0, 2.0], [3.0]],
+    ["a"],
+    {},
+    {"name": "x"},
+    "π",
+]
 
 
 def study(rng: np.random.Generator) -> dict:
@@ -51,10 +80,11 @@ def study(rng: np.random.Generator) -> dict:
         },
     }
     if rng.random() < 0.7:
+        observables = ["loss", "params_sq", "params[0]", *(f"{slot}_sq" for slot in slots)]
         table["compare"] = {
             "steps": int(rng.choice([4, 8])),
             "models": [str(m) for m in rng.choice(["ode", "derived-1", "derived-2"], size=2)],
-            "observables": [str(o) for o in rng.choice(["loss", "params_sq", "params[0]", *(f"{s}_sq" for s in slots)], size=2)],
+            "observables": [str(o) for o in rng.choice(observables, size=2)],
             "members": 64,
         }
     return table
@@ -241,7 +271,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--whole", type=int, default=200, help="one file in so many goes through the command line")
+    parser.add_argument(
+        "--whole", type=int, default=200, help="one file in so many goes through the command line"
+    )
     parser.add_argument("--first", type=int, default=0, help="show so many failures")
     arguments = parser.parse_args()
     import jax

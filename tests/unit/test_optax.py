@@ -245,7 +245,8 @@ class _Scalar(NamedTuple):
 def _norm_tracking(scale=1.0):
     """A float state that is one number for all coordinates."""
     return optax.GradientTransformation(
-        lambda params: _Scalar(jnp.zeros([])), lambda g, state, params=None: (-0.1 * scale * g, _Scalar(jnp.sum(g)))
+        lambda params: _Scalar(jnp.zeros([])),
+        lambda g, state, params=None: (-0.1 * scale * g, _Scalar(jnp.sum(g))),
     )
 
 
@@ -258,9 +259,7 @@ def test_a_number_of_an_optimizers_own_is_a_vector_of_equal_entries():
 
 def test_a_state_that_is_not_slow_is_refused():
     """The number is the last gradient's: it does not move less in a step when the time step falls."""
-    chain = Chain(
-        Quadratic(jnp.eye(3)), GaussianNoise(0.5), from_optax(_norm_tracking, learning_rate=0.1)
-    )
+    chain = Chain(Quadratic(jnp.eye(3)), GaussianNoise(0.5), from_optax(_norm_tracking, learning_rate=0.1))
     with pytest.raises(DriftaxError, match="a state .norm. that moves by .* however small the time step"):
         derive(chain, weak_order=1, at=jnp.ones((2, 3)))
 

@@ -273,11 +273,11 @@ def test_refused(case, load):
     ("replacement", "found"),
     [
         (("learning_rate = 0.04", "learning_rate = 0.04\nnu_dtype = 1"), "unknown key: nu_dtype"),
-        (("learning_rate = 0.04", "learning_rate = 0.04\neps_root = 0.1"), "how eps_root moves"),
+        (("learning_rate = 0.04", "learning_rate = 0.04\nmu_dtype = 1"), "how mu_dtype moves"),
         (("learning_rate = 0.04", "learning_rate = 0.04\nnesterov = 1"), "nesterov = 1"),
         (("learning_rate = 0.04", "learning_rate = 0.04\nb1 = nan"), "nan"),
         (("learning_rate = 0.04", "learning_rate = 0.04\nb1 = 1.5"), "1.5"),
-        (("optax.adamw", "optax.adamax"), "optax.adamax"),
+        (("optax.adamw", "optax.adamax"), "jumps to |g|"),
         (("steps = 20", 'steps = 20\nmethod = "taylor"'), "log coordinates"),
         (("batch_size = 64", "batch_size = 600\nreplacement = false"), "600"),
         (("breast_cancer", "mnist"), "mnist"),

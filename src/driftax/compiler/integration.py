@@ -57,7 +57,11 @@ def check_moments(chain: Chain, weak_order: int) -> None:
     first = needed_dof(power, 1, chain.regime)
     contains = {1: "is linear in", 2: "contains the square of"}.get(power, f"grows like the power {power} of")
     why = f"{'the step' if slot == 'params' else slot} {contains} the gradient"
-    many = "more degrees of freedom than any" if math.isinf(needed) else f"more than {needed:g} degrees of freedom"
+    many = (
+        "more degrees of freedom than any"
+        if math.isinf(needed)
+        else f"more than {needed:g} degrees of freedom"
+    )
     other = f"weak_order = 1 (more than {first:g} suffice), or " if dof > first else ""
     end = "" if dof > first else ": there is no diffusion limit" if dof <= 2 else ""
     raise DriftaxError(

@@ -59,7 +59,9 @@ def kink_scores(chain: Chain, number: Scalar, z: Slots, shape: Structure) -> Flo
     found = []
     for position, degree in enumerate(shape.switches):
         if degree is not None:
-            zeros = _polynomial_zeros(lambda noise, position=position: switches(noise)[position], params, degree)
+            zeros = _polynomial_zeros(
+                lambda noise, position=position: switches(noise)[position], params, degree
+            )
             found += [_score(law, chain, params, *zero) for zero in zeros]
     others = [position for position, degree in enumerate(shape.switches) if degree is None]
     if others:
@@ -101,9 +103,7 @@ def _polynomial_zeros(switch, params: Vector, degree: int) -> list[tuple[Array, 
     ]
 
 
-def _scanned(
-    switches: Callable, params: Vector, count: int, reach: float
-) -> Float[Array, "kink dim"]:
+def _scanned(switches: Callable, params: Vector, count: int, reach: float) -> Float[Array, "kink dim"]:
     """Zeros of any switches: bracketed on a grid, bisected, and polished by differentiable Newton steps."""
     which = jnp.repeat(jnp.arange(count), _MOST)  # the switch whose zero a row is
 

@@ -36,9 +36,7 @@ class LocalLaw(eqx.Module):
         return steps.reshape(len(self.nodes), -1)[:, np.asarray(self.index)]
 
 
-def local_law(
-    chain: Chain, number: Scalar, z: Slots, nodes: int, coordinate: int | None = None
-) -> LocalLaw:
+def local_law(chain: Chain, number: Scalar, z: Slots, nodes: int, coordinate: int | None = None) -> LocalLaw:
     """The law of one step around a state.
 
     Args:

@@ -168,7 +168,9 @@ def _exponents(rows: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     table = np.asarray([np.where(np.abs(residual) > floor, residual, np.nan) for residual, floor in rows])
     with np.errstate(invalid="ignore"):
         ratio = table[:-1] / table[1:]
-        ratio[1:][ratio[:-1] < 0] = np.nan  # a residual that has just crossed 0 is smaller than its order says
+        ratio[1:][ratio[:-1] < 0] = (
+            np.nan
+        )  # a residual that has just crossed 0 is smaller than its order says
         return np.log2(np.where(ratio > 0, ratio, np.nan))
 
 

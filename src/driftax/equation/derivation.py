@@ -122,8 +122,8 @@ def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> Non
 
 
 def _refuse_below_1(chain: Chain, at: Slots, step: Scalar, nodes: int) -> None:
-    if chain.regime is Regime.BALLISTIC or chain.noise.gaussian:
-        return
+    if chain.regime is Regime.BALLISTIC or chain.noise.gaussian or chain.noise.sampled:
+        return  # the ladder of a sampled law is a formality: a batch of less than one example does not exist
     found = growing(chain, step, at, nodes)
     if found is None:
         return

@@ -164,7 +164,9 @@ def _ladder(chain: Chain) -> str:
         what = f"1-{symbol(name)}" if decay else symbol(name)
         moves.append(rf"{what} \to {_moved(f'({what})' if decay else what, power)}")
     if chain.regime is Regime.BATCH_EQUIVALENT:
-        constant = r"\sigma \to \sigma/\sqrt{s}" if isinstance(chain.noise, StudentT) else r"\Sigma \to \Sigma/s"
+        constant = (
+            r"\sigma \to \sigma/\sqrt{s}" if isinstance(chain.noise, StudentT) else r"\Sigma \to \Sigma/s"
+        )
         moves.append(r"B \to s\,B" if chain.noise.sampled else constant)
     return r"h \to s\,h:\quad " + r",\quad ".join(moves)
 

@@ -112,7 +112,11 @@ def _dense_noise(equation: ModifiedEquation, number: Scalar, z: Slots, normals) 
     response = inverse[:, None] * (vectors.T @ linear_response(equation.chain, number, z, equation.nodes))
     strength, turn = jnp.linalg.eigh(response.T @ response)
     some = strength > _SINGULAR
-    isometry = response @ (turn * jnp.where(some, 1 / jnp.sqrt(jnp.where(some, strength, 1.0)), 0.0)[None, :]) @ turn.T
+    isometry = (
+        response
+        @ (turn * jnp.where(some, 1 / jnp.sqrt(jnp.where(some, strength, 1.0)), 0.0)[None, :])
+        @ turn.T
+    )
     rest = normals[1:].reshape(-1)[: z.size]
     white = isometry @ (normals[0] - isometry.T @ rest) + rest
     return (vectors @ (size * white)).reshape(z.shape)

@@ -28,6 +28,8 @@ class EmpiricalNoise(AbstractSampledNoise):
 
     The law is the same at all params.
 
+    Source: that of `MinibatchNoise` (re-derived).
+
     Args:
         gradients: recorded at one point, [sample, dim]; their mean does not matter.
         batch_size: picks per step, at rung 1: 1 if what was recorded are gradients of whole batches.
@@ -108,13 +110,13 @@ class EmpiricalNoise(AbstractSampledNoise):
         return PickDraws(len(self.vectors), whole_batch(self.batch_size), self.replacement)
 
     def gradient(self, objective: AbstractObjective, params: Vector, draw: Int[Array, " batch"]) -> Vector:
-        return objective.gradient(params) + jnp.mean(self.vectors[draw], axis=0)
+        return self.gradients(objective, params)(draw)
 
     def gradients(
         self, objective: AbstractObjective, params: Vector
     ) -> Callable[[Int[Array, " batch"]], Vector]:
-        mean = objective.gradient(params)
-        return lambda draw: mean + jnp.mean(self.vectors[draw], axis=0)
+        mean, vectors = objective.gradient(params), self.vectors.astype(params.dtype)
+        return lambda draw: mean + jnp.mean(vectors[draw], axis=0)
 
 
 def _checked(asked: str, gradients: np.ndarray) -> np.ndarray:

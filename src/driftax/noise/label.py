@@ -35,7 +35,7 @@ class LabelNoise(AbstractContinuousNoise):
 
     variance: Scalar
 
-    def __init__(self, variance: float):
+    def __init__(self, variance: float | int):
         if not (np.isfinite(variance) and variance >= 0):
             raise DriftaxError("label noise", f"variance = {variance}", "variance = a number of 0 or more")
         self.variance = variance

@@ -49,7 +49,7 @@ class LinearRegressionNoise(AbstractSampledNoise):
     label_variance: Scalar
     batch_size: Scalar
 
-    def __init__(self, label_variance: float, batch_size: int = 1):
+    def __init__(self, label_variance: float | int, batch_size: int = 1):
         asked = "the gradient law of linear regression"
         checked_batch(asked, batch_size)
         if not (np.isfinite(label_variance) and label_variance >= 0):

@@ -27,6 +27,8 @@ class GaussianMixture(AbstractScaledNoise):
     The contaminated normal law is `weights = (0.95, 0.05), deviations = (1, 5)`: mostly small noise, at times
     large.
 
+    Source: textbook moments of a mixture (re-derived).
+
     Args:
         weights: of the components, above 0; scaled to sum to 1.
         means: of the components; None for 0.

@@ -1,4 +1,7 @@
-"""Quadrature and cross moments of a law of which the moments to order 4 are known."""
+"""Quadrature and cross moments of a law of which the moments to order 4 are known.
+
+Source: re-derived (the Gauss rule of three moments, and its orthonormal polynomials).
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,10 @@ _TINY = 1e-100
 
 
 class AbstractScaledNoise(AbstractContinuousNoise):
-    """Independent coordinates `scale_i * standard(n_i)` of one shape, the image of standard normals n_i."""
+    """Independent coordinates `scale_i * standard(n_i)` of one shape, the image of standard normals n_i.
+
+    Source: re-derived.
+    """
 
     scale: eqx.AbstractVar[Float[Array, "..."]]
 

@@ -39,7 +39,7 @@ class StudentT(AbstractScaledNoise):
         DriftaxError: for a negative scale, or degrees of freedom out of range.
 
     Example:
-        >>> StudentT(0.5, dof=4).dof
+        >>> StudentT(0.5, dof=4.0).dof
         4.0
     """
 
@@ -47,7 +47,7 @@ class StudentT(AbstractScaledNoise):
     _dof: float = eqx.field(static=True)
     _tables: tuple[Table, Table]
 
-    def __init__(self, scale, dof: float):
+    def __init__(self, scale, dof: float | int):
         if not (np.ndim(dof) == 0 and 0.1 <= float(dof) <= 1e4):
             large = np.ndim(dof) == 0 and float(dof) > 1e4
             instead = (

@@ -3,6 +3,8 @@
 A quantile function T of a law with density p has no formula in general, but a simple derivative,
 `T'(n) = phi(n) / p(T(n))` in the normal score n. So its values are looked up and its derivatives, of any order,
 come from that formula.
+
+Source: re-derived; the interpolation at Chebyshev points is classical.
 """
 
 from __future__ import annotations

@@ -44,8 +44,12 @@ class Alias(NamedTuple):
 
 
 _NU = {"nu": (0.0, 1.0)}
-_NORM_OF_SLOW = "a slow average, normalised: its drift grows like 1/learning_rate in the batch-equivalent regime"
-_SIGN_OF_SLOW = "the sign of a slow average: its drift grows like 1/learning_rate in the batch-equivalent regime"
+_NORM_OF_SLOW = (
+    "a slow average, normalised: its drift grows like 1/learning_rate in the batch-equivalent regime"
+)
+_SIGN_OF_SLOW = (
+    "the sign of a slow average: its drift grows like 1/learning_rate in the batch-equivalent regime"
+)
 
 ALIASES: dict[str, Alias] = {
     "adabelief": Alias({**_MOMENTS, "eps_root": Role.EPS_ROOT_RATE}, units=_NU),
@@ -95,7 +99,9 @@ ALIASES: dict[str, Alias] = {
         momentum="momentum",
         units={"nu": (0.0, 1.0), "trace": (-1.0, -1.0)},
     ),
-    "sgd": Alias({**_RATE, "momentum": Role.DECAY}, normalised=False, momentum="momentum", units={"trace": (1.0, 1.0)}),
+    "sgd": Alias(
+        {**_RATE, "momentum": Role.DECAY}, normalised=False, momentum="momentum", units={"trace": (1.0, 1.0)}
+    ),
     "sign_sgd": Alias(_RATE),
     "signum": Alias({**_RATE, "beta": Role.DECAY}, regimes=(BALLISTIC,), note=_SIGN_OF_SLOW),
     "sm3": Alias(

@@ -44,17 +44,25 @@ class StateLayout:
         self.constants: list[int] = []  # such as a number that was injected: taken from the rung's own init
         self.flags: dict[int, tuple[Any, Any]] = {}  # the value before the first step and after it
         for position, (path, leaf) in enumerate(leaves):
-            runs = [[np.asarray(_plain(jax.tree.leaves(s)[position])) for s in run] for run in (first, second)]
+            runs = [
+                [np.asarray(_plain(jax.tree.leaves(s)[position])) for s in run] for run in (first, second)
+            ]
             self._place(position, _leaf_name(path), leaf, runs, name)
         self.named: Callable[..., State] = namedtuple("OptaxState", self.names)  # type: ignore[misc]
 
-    def _place(self, position: int, leaf_name: str, leaf: Any, runs: list[list[np.ndarray]], name: str) -> None:
+    def _place(
+        self, position: int, leaf_name: str, leaf: Any, runs: list[list[np.ndarray]], name: str
+    ) -> None:
         one, other = runs
         floating = jnp.issubdtype(leaf.dtype, jnp.floating)
         follows = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
         moves = any(not np.array_equal(a, one[0]) for a in one[1:])
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or (leaf.dtype == jnp.uint32 and moves):
-            _refuse(name, f"an inner random key ({leaf_name})", "an optimizer whose only randomness is the gradient")
+            _refuse(
+                name,
+                f"an inner random key ({leaf_name})",
+                "an optimizer whose only randomness is the gradient",
+            )
         if not moves and not (floating and leaf.shape == (_PROBE,)):
             self.constants.append(position)
         elif floating and leaf.shape in ((_PROBE,), ()) and (follows or leaf.shape):
@@ -119,10 +127,16 @@ def _watch(transform: optax.GradientTransformation, params: Vector, seed: int, n
         for gradient in gradients:
             updates, after = transform.update(jnp.asarray(gradient), states[-1], params)
             if getattr(updates, "shape", None) != params.shape:
-                _refuse(name, "updates that are not one vector of the length of the params", "one flat transformation")
+                _refuse(
+                    name,
+                    "updates that are not one vector of the length of the params",
+                    "one flat transformation",
+                )
             before: Any = jax.tree.structure(states[-1])
             if before != jax.tree.structure(after):
-                _refuse(name, "a state that changes its structure from step to step", "a state of one structure")
+                _refuse(
+                    name, "a state that changes its structure from step to step", "a state of one structure"
+                )
             params = params + 0.01 * updates
             states.append(after)
     except DriftaxError:

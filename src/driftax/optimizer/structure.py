@@ -80,7 +80,9 @@ def _structure(form: Any, numbers: tuple, dim: int) -> Structure:
     reader = _Reader(dim)
     closed = _traced(form, numbers, dim, jnp.result_type(float))
     fixed = len(numbers) + 1
-    arguments = [_FIXED] * fixed + [_Mark(True, 0)] * (len(closed.jaxpr.invars) - fixed - 1) + [_Mark(True, 1)]
+    arguments = (
+        [_FIXED] * fixed + [_Mark(True, 0)] * (len(closed.jaxpr.invars) - fixed - 1) + [_Mark(True, 1)]
+    )
     reader.mark(closed.jaxpr, [_FIXED] * len(closed.consts), arguments)
     switches = () if reader.mixing else tuple(reader.switches)
     return Structure(reader.mixing, switches, reader.steps)
@@ -212,7 +214,13 @@ class _Reader:
             return _FIXED
         if name in _STEPS and any(mark.degree != 0 for mark in inputs):
             self.steps = self.steps or name
-        known = name in _SMOOTH | _COMPARISONS | _LOGIC | _STEPS or name in ("sign", "abs", "max", "min", "clamp")
+        known = name in _SMOOTH | _COMPARISONS | _LOGIC | _STEPS or name in (
+            "sign",
+            "abs",
+            "max",
+            "min",
+            "clamp",
+        )
         if not (known or (name in _SHAPES and self._keeps_size(equation))) and self.dim > 1:
             self.mixing = self.mixing or name
         return _Mark(True, _degree(name, equation, inputs))
@@ -230,7 +238,9 @@ def _inner(equation) -> core.ClosedJaxpr | None:
     """The jaxpr inside a call, which is read in its place."""
     if equation.primitive.name not in _NESTED:
         return None
-    found = next(equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params)
+    found = next(
+        equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params
+    )
     return found if isinstance(found, core.ClosedJaxpr) else core.ClosedJaxpr(found, ())
 
 
@@ -242,7 +252,10 @@ def _degree(name: str, equation, inputs: list[_Mark]) -> int | None:
     if any(degree is None for degree in degrees):
         return None
     known = [degree for degree in degrees if degree is not None]
-    if name in ("add", "sub", "add_any", "neg", "convert_element_type", "copy", "reduce_precision") or name in _SHAPES:
+    if (
+        name in ("add", "sub", "add_any", "neg", "convert_element_type", "copy", "reduce_precision")
+        or name in _SHAPES
+    ):
         found = max(known)
     elif name == "mul":
         found = sum(known)

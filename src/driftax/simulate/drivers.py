@@ -87,6 +87,7 @@ class BatchDriver(AbstractDriver):
 
     halves: int = eqx.field(static=True)
     fresh: int = eqx.field(static=True)
+    law: AbstractSampledNoise  # the optimizer's own, whatever an equation was made of
     draws: AbstractDraws
 
     def draw(self, key, dim, members, dtype):
@@ -94,7 +95,7 @@ class BatchDriver(AbstractDriver):
 
     def gradient(self, chain, params, draw):
         own = jax.tree.map(lambda leaf: leaf[0, 0], draw)
-        return chain.noise.gradient(chain.objective, params, own)
+        return self.law.gradient(chain.objective, params, own)
 
     def half_drivers(self, draw):
         return jnp.asarray(hadamard(self.halves) / np.sqrt(self.halves))
@@ -103,7 +104,7 @@ class BatchDriver(AbstractDriver):
         if not equation.stochastic:
             return jnp.zeros_like(z)
         chain = equation.chain
-        gradient = chain.noise.gradients(chain.objective, chain.params(z))
+        gradient = self.law.gradients(chain.objective, chain.params(z))
 
         def increment(drawn):
             return chain.increment(number, z, gradient(drawn))
@@ -128,4 +129,4 @@ def driver_for(
     if isinstance(chain.noise, AbstractContinuousNoise):
         return NormalDriver(halves, max([1, *(channel_count(e) for e in equations)]))
     assert isinstance(chain.noise, AbstractSampledNoise)
-    return BatchDriver(halves, fresh, chain.noise.draws(chain.objective))
+    return BatchDriver(halves, fresh, chain.noise, chain.noise.draws(chain.objective))

@@ -131,7 +131,7 @@ def _study(path: Path, table: dict[str, Any]) -> Study:
     )
 
 
-def _table(table: dict[str, Any], section: str) -> dict[str, Any]:
+def _table(table: dict[str, Any], section: str) -> Any:
     if section not in table:
         raise DriftaxError(
             f"[{section}]", "a study file without this section", f"[{section}] with {_EXAMPLES[section]}"

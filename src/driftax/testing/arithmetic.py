@@ -50,13 +50,15 @@ def _check_pure(optimizer: AbstractOptimizer, at: Probe) -> None:
         )
     after = [np.array(leaf) for leaf in jax.tree.leaves(optimizer)]
     if not all(np.array_equal(x, y) for x, y in zip(before, after, strict=True)):
-        raise DriftaxError(asked, "numbers of the optimizer that a step has changed", "a slot for what changes")
-    rows, gradient = np.array(at.rows), np.array(at.gradient)
+        raise DriftaxError(
+            asked, "numbers of the optimizer that a step has changed", "a slot for what changes"
+        )
+    state, gradient = jax.tree.map(np.array, optimizer.unpack(at.rows)), np.array(at.gradient)
     try:
-        optimizer.update(at.step, optimizer.unpack(rows), gradient)
+        optimizer.update(at.step, state, gradient)
     except Exception:  # numpy arrays need not be taken
         return
-    if not (np.array_equal(rows, at.rows) and np.array_equal(gradient, at.gradient)):
+    if not (np.array_equal(np.stack(tuple(state)), at.rows) and np.array_equal(gradient, at.gradient)):
         raise DriftaxError(
             asked,
             "a state or gradient that it has changed in place",

@@ -9,9 +9,11 @@ Source: re-derived (`driftax.regime`).
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,7 @@ from driftax.testing.report import Row
 _FACTOR = 4.0
 _CLOSE = 1e-9
 _POWERS = (0, 1, 2, -1)
+_TELLING = 0.1  # of an eps or a decay
 _MOST = 4096  # declarations that are tried
 _ROLES = {0: Role.FIXED, 1: Role.EPS, 2: Role.EPS_ROOT}
 
@@ -62,7 +65,9 @@ def check_dimensions(optimizer: AbstractOptimizer, at: Probe) -> list[Row]:
     wrong, instead = [], []
     if right.slots != declared.slots:
         pairs = zip(slots, declared.slots, right.slots, strict=True)
-        wrong += [f"{name} of power {own} that is of power {true}" for name, own, true in pairs if own != true]
+        wrong += [
+            f"{name} of power {own} that is of power {true}" for name, own, true in pairs if own != true
+        ]
         instead.append(f"slots = {dict(zip(['params', *slots], [0, *right.slots], strict=True))}")
     if right.numbers != declared.numbers:
         for name, own, true in zip(names, declared.numbers, right.numbers, strict=True):
@@ -70,7 +75,9 @@ def check_dimensions(optimizer: AbstractOptimizer, at: Probe) -> list[Row]:
                 wrong.append(f"{name} declared as {roles[name].name} that is a gradient to the power {true}")
                 instead.append(f"{name!r}: Role.{_role_of(roles[name], true).name} in `roles`")
     if right.normalised != declared.normalised:
-        wrong.append(f"a step that is {'' if right.normalised else 'not '}the same when gradients are rescaled")
+        wrong.append(
+            f"a step that is {'' if right.normalised else 'not '}the same when gradients are rescaled"
+        )
         instead.append(f"normalised = {right.normalised}")
     raise DriftaxError(asked, "; ".join(wrong), "; ".join(instead))
 
@@ -87,24 +94,50 @@ def _exponents(optimizer: AbstractOptimizer, powers: Powers, names: list[str]) -
 
 
 def _misfit(optimizer: AbstractOptimizer, at: Probe, names: list[str]):
-    """How far a rescaled step is from the step, over the sizes of its slots."""
+    """How far a rescaled step is from the step, relative to how far the slots move in it."""
+    optimizer = _telling(optimizer, names)
+    roles = optimizer.roles
     plain = stepped(optimizer, at.step, at.rows, at.gradient)
-    size = jnp.max(jnp.abs(plain), axis=1) + 1e-300
-    moving = jnp.max(jnp.abs(plain - at.rows), axis=1) + 1e-300
+    size, moved = (jnp.max(jnp.abs(rows), axis=1) for rows in (plain, plain - at.rows))
 
     def off(slots, numbers):
-        keys = ["learning_rate", *names]
-        factors = {key: _FACTOR ** numbers[i] for i, key in enumerate(keys)}
-        factors = {key: factors[key] for key in keys if key == "learning_rate" or _moves(optimizer.roles[key])}
+        factors = {
+            name: _FACTOR ** numbers[index]
+            for index, name in enumerate(["learning_rate", *names])
+            if index == 0 or _can_carry(roles[name])
+        }
         units = (_FACTOR**slots)[:, None]
         after = stepped(optimizer.scaled(factors), at.step, units * at.rows, _FACTOR * at.gradient) / units
-        apart = jnp.max(jnp.abs(after - plain), axis=1)
-        return jnp.max(jnp.minimum(apart / size, apart / moving + 0 * size))
+        return jnp.max(jnp.max(jnp.abs(after - plain), axis=1) / (moved + 1e-6 * size + 1e-300))
 
     return off
 
 
-def _moves(role: Role) -> bool:
+def _telling(optimizer: AbstractOptimizer, names: list[str]) -> AbstractOptimizer:
+    """The optimizer at numbers of a size that tells: an eps of 1e-8 or a decay of 0 would hide a wrong role."""
+    fields = {field.name for field in dataclasses.fields(optimizer)}
+    factors = {}
+    for name in [
+        "learning_rate",
+        *(name for name in names if gradient_dimension(optimizer.roles[name], True)),
+    ]:
+        value = getattr(optimizer, name) if name in fields else None
+        if value is not None and jnp.ndim(value) == 0 and 0 < float(value) < _TELLING:
+            factors[name] = _TELLING / float(value)
+    optimizer = optimizer.scaled(factors)
+    for name in names:
+        decay = optimizer.roles[name] in (Role.DECOUPLED_DECAY, Role.L2_DECAY)
+        if (
+            decay
+            and name in fields
+            and jnp.ndim(getattr(optimizer, name)) == 0
+            and float(getattr(optimizer, name)) == 0
+        ):
+            optimizer = eqx.tree_at(lambda o, name=name: getattr(o, name), optimizer, _TELLING)
+    return optimizer
+
+
+def _can_carry(role: Role) -> bool:
     """Whether a number of that role can carry a power of [gradient]; decays and rates are pure."""
     return role not in (Role.DECAY, Role.RATE)
 

@@ -17,7 +17,7 @@ from driftax.testing.report import Row
 _NUMBERS = (int, float, np.number, np.ndarray, jax.Array)
 
 
-def check_parts(optimizer: AbstractOptimizer, dim: int) -> list[Row]:
+def check_parts(optimizer: Any, dim: int) -> list[Row]:
     """Refuses a rule without a step, a field without a role, slots and starts that do not fit."""
     if not isinstance(optimizer, AbstractOptimizer):
         found = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else type(optimizer).__name__
@@ -80,12 +80,14 @@ def _check_fields(optimizer: AbstractOptimizer) -> None:
                 f"{name}: {role!r}",
                 f"{name}: Role.DECAY, or another member of driftax.regime.Role",
             )
-        if not hasattr(optimizer, name):
-            raise DriftaxError(
-                f"the roles of `{optimizer.name}`",
-                f"a role for {name}, which is no field of it",
-                f"{name}: float, or no role for it",
-            )
+    try:
+        optimizer.numbers
+    except AttributeError as error:
+        raise DriftaxError(
+            f"the roles of `{optimizer.name}`",
+            f"a role for {error.name}, which is no field of it",
+            f"{error.name}: float in the class, or no role for it",
+        ) from error
     kind = type(optimizer)
     if kind.at is AbstractOptimizer.at and kind.scaled is AbstractOptimizer.scaled:
         for name in own:
@@ -141,7 +143,9 @@ def _check_start(optimizer: AbstractOptimizer, dim: int) -> None:
                 )
         if not np.array_equal(state[0], params):
             raise DriftaxError(
-                asked, f"params {np.asarray(state[0])} from {np.asarray(params)}", "the params first, as they are"
+                asked,
+                f"params {np.asarray(state[0])} from {np.asarray(params)}",
+                "the params first, as they are",
             )
         rows = jnp.arange(len(names) * dim, dtype=dtype).reshape(-1, dim)
         again = optimizer.pack(optimizer.unpack(rows))

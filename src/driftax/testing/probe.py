@@ -20,7 +20,10 @@ _HINTS = (
     (jax.errors.TracerBoolConversionError, "jnp.where(condition, one, other) in place of if, and, or, max()"),
     (jax.errors.TracerArrayConversionError, "the function of jax.numpy in place of numpy's (jnp.sqrt, ...)"),
     (jax.errors.TracerIntegerConversionError, "jnp.where, or a number that is eqx.field(static=True)"),
-    (jax.errors.ConcretizationTypeError, "jax.numpy in place of math, float() and int(); jnp.where in place of if"),
+    (
+        jax.errors.ConcretizationTypeError,
+        "jax.numpy in place of math, float() and int(); jnp.where in place of if",
+    ),
     (jax.errors.UnexpectedTracerError, "a state of slots alone: nothing may be stored outside of it"),
     (AttributeError, 'every vector of the state in slots, as in slots = {"params": 0, "mu": 1}'),
 )
@@ -64,11 +67,17 @@ def stepped(optimizer: AbstractOptimizer, step: Any, rows: Slots, gradient: Vect
     except DriftaxError:
         raise
     except Exception as error:
-        hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "a step in jax.numpy of [dim] vectors")
+        hint = next(
+            (hint for kind, hint in _HINTS if isinstance(error, kind)), "a step in jax.numpy of [dim] vectors"
+        )
         raise DriftaxError(asked, _told(optimizer, error), hint) from error
     names = list(optimizer.slots)
     if not isinstance(state, tuple) or len(state) != len(names):
-        found = f"{len(state)} vectors" if isinstance(state, tuple) else f"a result of type {type(state).__name__}"
+        found = (
+            f"{len(state)} vectors"
+            if isinstance(state, tuple)
+            else f"a result of type {type(state).__name__}"
+        )
         raise DriftaxError(
             asked,
             f"{found} where the slots are {names}",

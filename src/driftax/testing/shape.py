@@ -20,7 +20,7 @@ def check_shape(optimizer: AbstractOptimizer, at: Probe) -> list[Row]:
     """Mixing and kinks as the compiler reads them; refuses rounding, and a reading that is not so."""
     read = structure(numbers_as(optimizer, float), at.dim)
     jacobian = jax.jacfwd(lambda gradient: stepped(optimizer, at.step, at.rows, gradient))(at.gradient)
-    off = np.asarray(jnp.max(jnp.abs(jacobian) * (1 - jnp.eye(at.dim)), axis=0)).max()
+    off = np.asarray(jnp.max(jnp.abs(jacobian) * (1 - jnp.eye(at.dim))[None])).max()
     if read.elementwise and off > 0:
         raise DriftaxError(
             f"the trace of {optimizer.name}",
@@ -29,7 +29,9 @@ def check_shape(optimizer: AbstractOptimizer, at: Probe) -> list[Row]:
         )
     mixing = "each on its own"
     if not read.elementwise:
-        mixing = f"mix ({read.mixing})" if off > 0 else f"taken to mix ({read.mixing}), although none was seen to"
+        mixing = (
+            f"mix ({read.mixing})" if off > 0 else f"taken to mix ({read.mixing}), although none was seen to"
+        )
     kinks = "none: smooth in the gradient"
     if not read.elementwise:
         kinks = "not looked for, since coordinates mix"

@@ -118,16 +118,18 @@ def test_student_noise_has_no_order_2_in_the_batch_equivalent_regime():
 
 
 def test_batches_that_shrink_are_no_diffusion_in_the_limit():
-    """Skewness grows like the root of 1/h, and the third cumulant of a step is of size h."""
+    """Skewness grows like the root of 1/h, and the third cumulant of a step is of size h: the certificate sees it.
+
+    The equation is not refused, since that ladder ends at a batch of one example.
+    """
     objective = FiniteSum(
         lambda x, a: 0.5 * jnp.sum((x - a) ** 2), jnp.asarray([[0.0], [0.1], [0.3], [2.0]]), 1
     )
     for noise in (MinibatchNoise(64), EmpiricalNoise([[0.0], [0.1], [2.0]], 64)):
         chain = Chain(objective, noise, family.optimizer("SGD", BATCH), BATCH)
-        with pytest.raises(DriftaxError, match=r"no equation is of an order above 0\n") as refusal:
-            derive(chain, weak_order=1, at=jnp.asarray([[0.7]]))
-        assert type(noise).__name__ in str(refusal.value)
-        derive(chain, weak_order=1, at=jnp.asarray([[0.7]]), allow_obstructed=True)
+        at_state = jnp.asarray([[0.7]])
+        equation = derive(chain, weak_order=1, at=at_state)
+        assert local_order(equation, at_state).order < 0.1
 
 
 def test_cauchy_noise_under_signs():
