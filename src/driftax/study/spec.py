@@ -50,11 +50,6 @@ from driftax.study.sections import (
     StartSection,
 )
 
-_LATER = {
-    "objective": (),
-    "noise": (),
-    "optimizer": (),
-}
 _SECTIONS = ("seed", "objective", "noise", "optimizer", "start", "regime", "compare")
 _EXAMPLES = {
     "objective": 'name = "quadratic" and hessian = [[1.0]]',
@@ -152,7 +147,7 @@ def _named(table: dict[str, Any], section: str, classes: dict[str, type[Section]
     if isinstance(name, str) and name.removeprefix("optax.") in REFUSED and name.startswith("optax."):
         optax_by_name(name.removeprefix("optax."), {}, Regime.BALLISTIC)  # refuses, and says why
     if name not in known:
-        refuse_name(f"[{section}] name", name, known, _LATER[section])
+        refuse_name(f"[{section}] name", name, known)
     if name in classes:
         return _section(classes[name], _with_schedules(classes[name], values, section), section)
     _check_optax(name, values)
