@@ -101,7 +101,10 @@ class AbstractOptimizer(eqx.Module):
                 f"the number {unknown[0]}, of which driftax does not know how it moves along the ladder",
                 f"roles = {{..., {unknown[0]!r}: Role.FIXED}} in the class, or another Role",
             )
-        return {name: _ROLES[name] for name in names}
+        roles = {name: _ROLES[name] for name in names}
+        if getattr(self, "weight_decay_form", DecayForm.DECOUPLED) is DecayForm.L2:
+            roles["weight_decay"] = Role.L2_DECAY
+        return roles
 
     def init(self, params: Vector) -> State:
         """The state before the first step: zeros beside the params."""

@@ -1,30 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 
-from driftax._types import Scalar, Slots, Vector
+from driftax._types import Scalar, Vector
 from driftax.optimizer._base import (
     AbstractOptimizer,
     DecayForm,
     Denominator,
+    State,
     bias_correction,
     check_hyperparameters,
     latex_numbers,
 )
-from driftax.optimizer.sgd import decay_latex, decay_role
-from driftax.regime import Role
-
-
-class AdamState(NamedTuple):
-    """The state: params, first and second moment."""
-
-    params: Vector
-    mu: Vector
-    nu: Vector
+from driftax.optimizer.sgd import decay_latex
 
 
 class AdamClock(NamedTuple):
@@ -84,26 +75,13 @@ class Adam(AbstractOptimizer):
     def slots(self) -> dict[str, int]:
         return {"params": 0, "mu": 1, "nu": 2}
 
-    @property
-    def roles(self) -> dict[str, Role]:
-        return {
-            "learning_rate": Role.LEARNING_RATE,
-            "b1": Role.DECAY,
-            "b2": Role.DECAY,
-            "eps": Role.EPS,
-            "weight_decay": decay_role(self.weight_decay_form),
-        }
-
-    def init(self, params: Vector) -> AdamState:
-        return AdamState(params, jnp.zeros_like(params), jnp.zeros_like(params))
-
     def clock(self, step: Scalar) -> AdamClock:
         if not self.bias_correction:
             return AdamClock(1.0, 1.0)
         seen = step + 1 if self.denominator is Denominator.UPDATED else step
         return AdamClock(bias_correction(self.b1, step + 1), bias_correction(self.b2, seen))
 
-    def advance(self, clock: AdamClock, state: AdamState, gradient: Vector) -> AdamState:
+    def advance(self, clock: AdamClock, state: State, gradient: Vector) -> State:
         decoupled = self.weight_decay_form is DecayForm.DECOUPLED
         if not decoupled:
             gradient = gradient + self.weight_decay * state.params
@@ -113,7 +91,7 @@ class Adam(AbstractOptimizer):
         step = (mu / clock.mu) / (jnp.sqrt(divisor / clock.nu) + self.eps)
         if decoupled:
             step = step + self.weight_decay * state.params
-        return AdamState(state.params - self.learning_rate * step, mu, nu)
+        return self.unpack((state.params - self.learning_rate * step, mu, nu))
 
     def latex(self) -> list[str]:
         inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
@@ -132,6 +110,3 @@ class Adam(AbstractOptimizer):
         if self.bias_correction:
             lines.append(rf"c_{{1,k}} = 1 - \beta_1^{{k+1}},\quad c_{{2,k}} = 1 - \beta_2^{{{index}}}")
         return [*lines, latex_numbers(self)]
-
-    def unpack(self, slots: Slots | Sequence[Vector]) -> AdamState:
-        return AdamState(*slots)

@@ -1,29 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import equinox as eqx
 import jax.numpy as jnp
 
-from driftax._types import Scalar, Slots, Vector
+from driftax._types import Scalar, Vector
 from driftax.optimizer._base import (
     AbstractOptimizer,
     DecayForm,
     Denominator,
+    State,
     bias_correction,
     check_hyperparameters,
     latex_numbers,
 )
-from driftax.optimizer.sgd import decay_latex, decay_role
-from driftax.regime import Role
-
-
-class RMSpropState(NamedTuple):
-    """The state: params and second moment."""
-
-    params: Vector
-    nu: Vector
+from driftax.optimizer.sgd import decay_latex
 
 
 class RMSprop(AbstractOptimizer):
@@ -72,25 +62,13 @@ class RMSprop(AbstractOptimizer):
     def slots(self) -> dict[str, int]:
         return {"params": 0, "nu": 2}
 
-    @property
-    def roles(self) -> dict[str, Role]:
-        return {
-            "learning_rate": Role.LEARNING_RATE,
-            "decay": Role.DECAY,
-            "eps": Role.EPS,
-            "weight_decay": decay_role(self.weight_decay_form),
-        }
-
-    def init(self, params: Vector) -> RMSpropState:
-        return RMSpropState(params, jnp.zeros_like(params))
-
     def clock(self, step: Scalar) -> Scalar:
         if not self.bias_correction:
             return 1.0
         seen = step + 1 if self.denominator is Denominator.UPDATED else step
         return bias_correction(self.decay, seen)
 
-    def advance(self, clock: Scalar, state: RMSpropState, gradient: Vector) -> RMSpropState:
+    def advance(self, clock: Scalar, state: State, gradient: Vector) -> State:
         decoupled = self.weight_decay_form is DecayForm.DECOUPLED
         if not decoupled:
             gradient = gradient + self.weight_decay * state.params
@@ -99,7 +77,7 @@ class RMSprop(AbstractOptimizer):
         step = gradient / (jnp.sqrt(divisor / clock) + self.eps)
         if decoupled:
             step = step + self.weight_decay * state.params
-        return RMSpropState(state.params - self.learning_rate * step, nu)
+        return self.unpack((state.params - self.learning_rate * step, nu))
 
     def latex(self) -> list[str]:
         inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
@@ -115,6 +93,3 @@ class RMSprop(AbstractOptimizer):
         if self.bias_correction:
             lines.append(rf"c_k = 1 - \beta^{{{index}}}")
         return [*lines, latex_numbers(self)]
-
-    def unpack(self, slots: Slots | Sequence[Vector]) -> RMSpropState:
-        return RMSpropState(*slots)

@@ -1,19 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import equinox as eqx
 
-from driftax._types import Scalar, Slots, Vector
-from driftax.optimizer._base import AbstractOptimizer, DecayForm, check_hyperparameters, latex_numbers
+from driftax._types import Scalar, Vector
+from driftax.optimizer._base import AbstractOptimizer, DecayForm, State, check_hyperparameters, latex_numbers
 from driftax.regime import Role
-
-
-class SGDState(NamedTuple):
-    """The state: params alone."""
-
-    params: Vector
 
 
 class SGD(AbstractOptimizer):
@@ -46,25 +37,17 @@ class SGD(AbstractOptimizer):
     def slots(self) -> dict[str, int]:
         return {"params": 0}
 
-    @property
-    def roles(self) -> dict[str, Role]:
-        return {"learning_rate": Role.LEARNING_RATE, "weight_decay": decay_role(self.weight_decay_form)}
-
-    def init(self, params: Vector) -> SGDState:
-        return SGDState(params)
-
     def clock(self, step: Scalar) -> tuple[()]:
         return ()
 
-    def advance(self, clock: tuple[()], state: SGDState, gradient: Vector) -> SGDState:
-        return SGDState(state.params - self.learning_rate * (gradient + self.weight_decay * state.params))
+    def advance(self, clock: tuple[()], state: State, gradient: Vector) -> State:
+        return self.unpack(
+            (state.params - self.learning_rate * (gradient + self.weight_decay * state.params),)
+        )
 
     def latex(self) -> list[str]:
         direction = r"(g_k + \lambda x_k)" if self.weight_decay else "g_k"
         return [rf"x_{{k+1}} = x_k - \eta\,{direction}", latex_numbers(self)]
-
-    def unpack(self, slots: Slots | Sequence[Vector]) -> SGDState:
-        return SGDState(*slots)
 
 
 def decay_role(form: DecayForm) -> Role:

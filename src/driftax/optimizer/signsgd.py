@@ -1,21 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import equinox as eqx
 import jax.numpy as jnp
 
-from driftax._types import Scalar, Slots, Vector
-from driftax.optimizer._base import AbstractOptimizer, DecayForm, check_hyperparameters, latex_numbers
-from driftax.optimizer.sgd import decay_latex, decay_role
-from driftax.regime import Role
-
-
-class SignSGDState(NamedTuple):
-    """The state: params alone."""
-
-    params: Vector
+from driftax._types import Scalar, Vector
+from driftax.optimizer._base import AbstractOptimizer, DecayForm, State, check_hyperparameters, latex_numbers
+from driftax.optimizer.sgd import decay_latex
 
 
 class SignSGD(AbstractOptimizer):
@@ -50,20 +40,13 @@ class SignSGD(AbstractOptimizer):
     def slots(self) -> dict[str, int]:
         return {"params": 0}
 
-    @property
-    def roles(self) -> dict[str, Role]:
-        return {"learning_rate": Role.LEARNING_RATE, "weight_decay": decay_role(self.weight_decay_form)}
-
-    def init(self, params: Vector) -> SignSGDState:
-        return SignSGDState(params)
-
     def clock(self, step: Scalar) -> tuple[()]:
         return ()
 
-    def advance(self, clock: tuple[()], state: SignSGDState, gradient: Vector) -> SignSGDState:
+    def advance(self, clock: tuple[()], state: State, gradient: Vector) -> State:
         inside, outside = self.decays(state.params)
         step = jnp.sign(gradient + inside) + outside
-        return SignSGDState(state.params - self.learning_rate * step)
+        return self.unpack((state.params - self.learning_rate * step,))
 
     def decays(self, params: Vector) -> tuple[Vector, Vector]:
         """The decay terms inside the sign and beside it."""
@@ -74,6 +57,3 @@ class SignSGD(AbstractOptimizer):
     def latex(self) -> list[str]:
         inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
         return [rf"x_{{k+1}} = x_k - \eta\,\operatorname{{sign}}(g_k{inside}){beside}", latex_numbers(self)]
-
-    def unpack(self, slots: Slots | Sequence[Vector]) -> SignSGDState:
-        return SignSGDState(*slots)
