@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,7 +55,8 @@ def _check_pure(optimizer: AbstractOptimizer, at: Probe) -> None:
         raise DriftaxError(
             asked, "numbers of the optimizer that a step has changed", "a slot for what changes"
         )
-    state, gradient = jax.tree.map(np.array, optimizer.unpack(at.rows)), np.array(at.gradient)
+    state: Any = jax.tree.map(np.array, optimizer.unpack(at.rows))
+    gradient: Any = np.array(at.gradient)
     try:
         optimizer.update(at.step, state, gradient)
     except Exception:  # numpy arrays need not be taken

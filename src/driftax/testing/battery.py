@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from driftax._errors import DriftaxError
 from driftax._types import Slots
 from driftax.optimizer import AbstractOptimizer
 from driftax.testing.arithmetic import check_arithmetic
@@ -48,11 +49,12 @@ def check_optimizer(
     Example:
         >>> from driftax import RMSprop
         >>> report = check_optimizer(RMSprop(0.1, decay=0.9, eps=0.1), certificate=False)
-        >>> report["coordinates"].outcome
+        >>> report.row("coordinates").outcome
         'each on its own'
     """
     with jax.enable_x64(True):
         rows = check_parts(optimizer, dim)
+        _check_state(optimizer, at)
         found = probe(optimizer, dim)
         rows += check_arithmetic(optimizer, found)
         rows += check_time(optimizer, found)
@@ -63,3 +65,13 @@ def check_optimizer(
         if certificate:
             rows += check_certificate(optimizer, at, step)
     return Report(optimizer.name, tuple(rows))
+
+
+def _check_state(optimizer: AbstractOptimizer, at: Slots | None) -> None:
+    slots = list(optimizer.slots)
+    if at is not None and at.shape[0] != len(slots):
+        raise DriftaxError(
+            "`check_optimizer(at)`",
+            f"a state of shape {list(at.shape)} for the slots {slots}",
+            f"at = jnp.array([{', '.join('[...]' for _ in slots)}]), one row per slot",
+        )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import operator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -133,7 +134,7 @@ def _telling(optimizer: AbstractOptimizer, names: list[str]) -> AbstractOptimize
             and jnp.ndim(getattr(optimizer, name)) == 0
             and float(getattr(optimizer, name)) == 0
         ):
-            optimizer = eqx.tree_at(lambda o, name=name: getattr(o, name), optimizer, _TELLING)
+            optimizer = eqx.tree_at(operator.attrgetter(name), optimizer, _TELLING)
     return optimizer
 
 

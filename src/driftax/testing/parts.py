@@ -81,15 +81,15 @@ def _check_fields(optimizer: AbstractOptimizer) -> None:
                 f"{name}: Role.DECAY, or another member of driftax.regime.Role",
             )
     try:
-        optimizer.numbers
+        _ = optimizer.numbers
     except AttributeError as error:
         raise DriftaxError(
             f"the roles of `{optimizer.name}`",
             f"a role for {error.name}, which is no field of it",
             f"{error.name}: float in the class, or no role for it",
         ) from error
-    kind = type(optimizer)
-    if kind.at is AbstractOptimizer.at and kind.scaled is AbstractOptimizer.scaled:
+    rule = type(optimizer)
+    if rule.at is AbstractOptimizer.at and rule.scaled is AbstractOptimizer.scaled:
         for name in own:
             if name != "learning_rate" and name not in roles:
                 raise DriftaxError(

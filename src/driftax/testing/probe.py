@@ -50,10 +50,11 @@ def probe(optimizer: AbstractOptimizer, dim: int) -> Probe:
     for number, gradient in enumerate(gradients[:-1]):
         rows = stepped(optimizer, float(number), rows, gradient)
         if not bool(jnp.all(jnp.isfinite(rows))):
-            slot = list(optimizer.slots)[int(jnp.argmin(jnp.all(jnp.isfinite(rows), axis=1)))]
+            index = int(jnp.argmin(jnp.all(jnp.isfinite(rows), axis=1)))
+            slot, value = list(optimizer.slots)[index], np.asarray(rows[index])
             raise DriftaxError(
                 f"step {number} of {optimizer.name} from `init`",
-                f"{slot} = {np.asarray(rows[list(optimizer.slots).index(slot)])} at a gradient of {np.asarray(gradient)}",
+                f"{slot} = {value} at a gradient of {np.asarray(gradient)}",
                 "a step that is finite from the start: eps above 0 beside a root, or an `init` away from 0",
             )
     return Probe(dim, float(_STEPS), rows, gradients[-1])

@@ -19,15 +19,9 @@ class Report(NamedTuple):
     optimizer: str
     rows: tuple[Row, ...]
 
-    def number(self, check: str) -> float | None:
-        """The number of the check of that name."""
-        return self[check].number
-
-    def __getitem__(self, check):  # type: ignore[override]
-        """The row of the check of that name (or a field, by its position)."""
-        if isinstance(check, str):
-            return next(row for row in self.rows if row.check == check)
-        return tuple.__getitem__(self, check)
+    def row(self, check: str) -> Row:
+        """The row of the check of that name."""
+        return next(row for row in self.rows if row.check == check)
 
     def __str__(self) -> str:
         numbers = ["" if row.number is None else f"{row.number:.3g}" for row in self.rows]

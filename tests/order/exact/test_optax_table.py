@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import optax
 import pytest
 
@@ -24,14 +25,29 @@ def test_every_alias_stands_in_one_of_the_two_tables():
 
 
 @pytest.mark.parametrize("name", ALIASES)
+def test_an_alias_compiles(name):
+    """Its state is read, moves slowly, and has finite moments, in every regime the table gives it."""
+    for regime in ALIASES[name].regimes:
+        chain, state = table.chain_of(table.build(name, regime), regime)
+        if (name, regime) == ("fromage", Regime.BATCH_EQUIVALENT):  # a direction that is singular in the noise
+            with pytest.raises(DriftaxError, match="which is integrated only to|integrates only to"):
+                derive(chain, weak_order=1, at=state, step=table.STEP)
+            continue
+        equation = derive(chain, weak_order=1, at=state, step=table.STEP)
+        flat = state.reshape(-1)
+        assert np.all(np.isfinite(equation.step_drift(table.STEP, flat)))
+        assert np.all(np.isfinite(equation.step_covariance(table.STEP, flat)))
+
+
+@pytest.mark.parametrize("name", ["adadelta", "adagrad", "lars", "sm3", "yogi"])
 def test_the_equation_of_order_1_of_an_alias(name):
+    """Those whose clock or slots are not Adam's; docs/optax.md holds all."""
     chain, state = table.chain_of(table.build(name, Regime.BALLISTIC), Regime.BALLISTIC)
     found = local_order(derive(chain, weak_order=1, at=state, step=table.STEP), state, table.STEP).order
     assert found == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["adabelief", "adagrad", "lion"])
+@pytest.mark.parametrize("name", ["adabelief", "lion"])
 def test_the_equation_of_order_2_of_an_alias(name):
     found = table.outcome(lambda: table.build(name, Regime.BALLISTIC), Regime.BALLISTIC, 2)
     assert found.order == pytest.approx(2.0, abs=0.02)
