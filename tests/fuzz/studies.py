@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import copy
 import contextlib
 import io
 import json
@@ -166,7 +167,7 @@ def spoil(table: dict, rng: np.random.Generator) -> dict:
         if not isinstance(section, dict) or not section:
             continue
         key = str(rng.choice(list(section)))
-        odd = ODD[int(rng.integers(len(ODD)))]
+        odd = copy.deepcopy(ODD[int(rng.integers(len(ODD)))])
         match int(rng.integers(6)):
             case 0:
                 del section[key]

@@ -83,7 +83,6 @@ def test_every_optimizer_passes(name):
     assert report.row("limit of the drift").number == pytest.approx(1.0, abs=0.2)
 
 
-@pytest.mark.xfail(strict=False, reason="Grouped steps in float64 whatever the precision of its members")
 def test_groups_pass():
     grouped = Grouped((Adam(0.1, weight_decay=0.1), Adam(0.05)), sizes=(1, 1))
     assert check_optimizer(grouped, certificate=False).row("kinks").outcome == SMOOTH

@@ -119,7 +119,17 @@ class AbstractOptimizer(eqx.Module):
         return self.update(clock, state, gradient)
 
     def update(self, step: Scalar, state: State, gradient: Vector) -> State:
-        """One step of the optimizer: the number of the step counts from 0."""
+        """One step of the optimizer: the number of the step counts from 0.
+
+        Raises:
+            DriftaxError: if a class defines neither this nor `advance`.
+        """
+        if type(self).advance is AbstractOptimizer.advance:
+            raise DriftaxError(
+                f"one step of {self.name}",
+                "a class with neither `update` nor `advance`",
+                "def update(self, step, state, gradient): return state._replace(params=...)",
+            )
         return self.advance(self.clock(step), state, gradient)
 
     def latex(self) -> list[str]:

@@ -164,7 +164,9 @@ class Grouped(AbstractOptimizer):
     def _by_group(self) -> AbstractOptimizer:
         """One optimizer whose numbers have the leading axis `group`."""
         return jax.tree.map(
-            lambda *numbers: jnp.stack([jnp.asarray(n, float) for n in numbers]), *self.optimizers
+            # Numbers that are arrays keep their precision: members may be float32.
+            lambda *numbers: jnp.stack([n if eqx.is_array(n) else jnp.asarray(n, float) for n in numbers]),
+            *self.optimizers,
         )
 
     def _by_coordinate(self) -> AbstractOptimizer:
