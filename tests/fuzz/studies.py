@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import collections
-import copy
 import contextlib
+import copy
 import io
 import json
 import math

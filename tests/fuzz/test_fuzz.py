@@ -6,12 +6,12 @@ from fuzz import chains, studies
 
 
 def test_random_study_files_are_answered_or_refused(tmp_path):
-    seen, failures = studies.run(60, seed=7, whole=60, folder=tmp_path)
+    seen, failures = studies.run(25, seed=7, whole=25, folder=tmp_path)
     assert not failures, failures[0]
-    assert seen["refused"] > 10 and seen["finite"] > 5
+    assert seen["refused"] + seen["finite"] == 25
 
 
 def test_random_optax_chains_are_answered_or_refused():
-    seen, failures = chains.run(6, seed=7)
+    seen, failures = chains.run(4, seed=7)
     assert not failures, failures[0]
-    assert seen["refused"] + seen["finite"] == 6
+    assert seen["refused"] + seen["finite"] == 4
