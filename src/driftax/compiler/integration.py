@@ -105,7 +105,7 @@ def check_slow(chain: Chain, number: Scalar, z: Slots, nodes: int) -> None:
                 "an optimizer without a memory of the last step alone, or a family(s) in which its memory grows",
             )
         if mean_after > _DRIFT_SHRINKS * mean_before and mean_after > 1e-9:
-            power = math.log(mean_before / mean_after) / math.log(_RUNGS[0] / _RUNGS[1])
+            power = math.log(max(mean_before, 1e-300) / mean_after) / math.log(_RUNGS[0] / _RUNGS[1])
             raise DriftaxError(
                 f"the equation of {chain.optimizer.name} in the {chain.regime.value} regime",
                 f"a mean step of {slot} that falls like the power {power:.2f} of the time step: its drift diverges, as "
