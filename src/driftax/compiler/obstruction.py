@@ -5,13 +5,14 @@
     T3 = 1/6 kappa3(D) - 1/4 A_il d_l A_jk   (symmetrised),      T4 = 1/24 kappa4(D)
 
 (kappa: joint cumulants of one step D, A its covariance), which a diffusion does not have. Order 2 exists
-where they vanish relative to h^2 as the time step h falls.
+where both are O(h^3) as the time step h falls.
 
 Source: re-derived; the batch-equivalent third-order term of RMSprop and Adam is new.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations_with_replacement
 from math import factorial
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from driftax.compiler.law import LocalLaw, local_law
 from driftax.compiler.step_moments import flat_covariance
 
 _FINER = 1 / 16  # between the three rungs on which a coefficient is looked at
-_VANISHING = 0.5  # one that falls by less than half over a factor 16 in the time step does not vanish
+_VANISHING = 1 / 8  # one of O(h^3) falls to 1/16 of h^2 over that factor, one of O(h^2.5) to 1/4
 _GROWING = 2.0  # one that more than doubles over that factor, twice, grows
 _NEGLIGIBLE = 1e-9
 
@@ -54,44 +55,55 @@ def obstruction(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Obstructi
     return _largest(third, fourth, names)
 
 
-def persistent(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Obstruction | None:
-    """What of the obstruction does not vanish relative to h^2 as the time step h falls; None if all of it does.
-
-    Every coefficient is judged on its own, on the rungs 1/16 and 1/256: a large one that vanishes hides a
-    small one that does not.
-    """
-    rungs = [_coefficients(chain.at(s), number / s, z, nodes) for s in (_FINER, _FINER**2)]
-    kept = [
-        np.where((np.abs(fine) < _NEGLIGIBLE) | (np.abs(fine) < _VANISHING * np.abs(coarse)), 0.0, fine)
-        for coarse, fine in zip(rungs[0][:2], rungs[1][:2], strict=True)
-    ]
-    return _largest(kept[0], kept[1], rungs[1][2]) if any(np.any(tensor) for tensor in kept) else None
-
-
-class Growth(NamedTuple):
-    """A coefficient that breaks order 1: of that degree, at that derivative, of size h^(2 - rate)."""
+class Term(NamedTuple):
+    """A coefficient that breaks an order: `value h^2` on the finest rung, of size h^(2 - rate) between the rungs."""
 
     degree: int
     where: str
+    value: float
     rate: float
 
 
-def growing(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Growth | None:
-    """What of T3 and T4 grows relative to h^2 as the time step h falls, so that not even order 1 exists.
+def persistent(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Term | None:
+    """The largest coefficient of T3 and T4 that is not of O(h^3) as the time step h falls; None if all are.
 
-    The fastest coefficient that more than doubles on both steps of the rungs 1/16, 1/256 and 1/4096. So does the
-    third cumulant of a skewed gradient in the batch-equivalent regime, like h^(-1/2).
+    Every coefficient is judged on its own: a large one that vanishes hides a small one that does not. It must fail
+    over the last step and over both, so that neither a change of sign on one rung nor rounding decides.
     """
+
+    def stays(coarse, middle, fine):
+        return (fine >= _VANISHING * middle) & (fine >= _VANISHING**2 * coarse) | ~np.isfinite(fine)
+
+    terms = _terms(chain, number, z, nodes, stays)
+    return max(terms, key=lambda term: abs(term.value) if np.isfinite(term.value) else np.inf, default=None)
+
+
+def growing(chain: Chain, number: Scalar, z: Slots, nodes: int) -> Term | None:
+    """The coefficient of T3 and T4 that grows fastest relative to h^2, so that not even order 1 exists.
+
+    It more than doubles on both steps of the rungs. So does the third cumulant of a skewed gradient in the
+    batch-equivalent regime, like h^(-1/2).
+    """
+
+    def grows(coarse, middle, fine):
+        return (fine > _GROWING * middle) & (middle > _GROWING * coarse)
+
+    return max(_terms(chain, number, z, nodes, grows), key=lambda term: term.rate, default=None)
+
+
+def _terms(chain: Chain, number: Scalar, z: Slots, nodes: int, breaks: Callable) -> list[Term]:
+    """The coefficients whose sizes on the rungs 1/16, 1/256 and 1/4096 break an order."""
     rungs = [_coefficients(chain.at(s), number / s, z, nodes) for s in (_FINER, _FINER**2, _FINER**3)]
-    found = None
+    names, found = rungs[0][2], []
     for degree in (3, 4):
-        first, second, third = (np.abs(rung[degree - 3]) for rung in rungs)
-        grows = (third > _NEGLIGIBLE) & (third > _GROWING * second) & (second > _GROWING * first)
-        rate = np.where(grows, np.log(np.maximum(third, 1e-300) / np.maximum(second, 1e-300)), 0.0)
-        largest = float(np.max(rate)) / -np.log(_FINER)
-        if np.any(grows) and (found is None or largest > found.rate):
-            index = np.unravel_index(np.argmax(rate), rate.shape)
-            found = Growth(degree, " ".join(f"d/d{rungs[0][2][i]}" for i in index), largest)
+        sizes = [np.abs(rung[degree - 3]) for rung in rungs]
+        chosen = breaks(*sizes) & ~(sizes[-1] < _NEGLIGIBLE)
+        for index in _distinct(len(names), degree):
+            if chosen[index]:
+                middle, fine = (max(float(size[index]), 1e-300) for size in sizes[1:])
+                rate = float(np.log(fine / middle) / -np.log(_FINER))
+                value = _times_repeats(rungs[-1][degree - 3], index)
+                found.append(Term(degree, _derivative(index, names), value, rate))
     return found
 
 
@@ -149,11 +161,24 @@ def _largest(third: np.ndarray, fourth: np.ndarray, names: list[str]) -> Obstruc
 def _largest_entry(tensor: np.ndarray, names: list[str]) -> tuple[float, str]:
     """The largest coefficient of a distinct derivative in a symmetric tensor, and that derivative."""
     best, where = 0.0, "-"
-    for index in combinations_with_replacement(range(tensor.shape[0]), tensor.ndim):
-        repeats = np.prod([factorial(index.count(i)) for i in set(index)])
-        value = float(tensor[index]) * factorial(tensor.ndim) / float(repeats)
+    for index in _distinct(len(names), tensor.ndim):
+        value = _times_repeats(tensor, index)
         if not abs(value) <= abs(best):
-            best, where = value, " ".join(f"d/d{names[i]}" for i in index)
+            best, where = value, _derivative(index, names)
         if not np.isfinite(best):
             break
     return best, where
+
+
+def _distinct(count: int, degree: int) -> list[tuple[int, ...]]:
+    return list(combinations_with_replacement(range(count), degree))
+
+
+def _times_repeats(tensor: np.ndarray, index: tuple[int, ...]) -> float:
+    """What stands at a derivative, over all orders of its indices."""
+    repeats = np.prod([factorial(index.count(i)) for i in set(index)])
+    return float(tensor[index]) * factorial(tensor.ndim) / float(repeats)
+
+
+def _derivative(index: tuple[int, ...], names: list[str]) -> str:
+    return " ".join(f"d/d{names[i]}" for i in index)

@@ -14,7 +14,7 @@ from driftax.compiler.integration import (
     integration_error,
 )
 from driftax.compiler.kinks import continuous_law
-from driftax.compiler.obstruction import growing, obstruction, persistent
+from driftax.compiler.obstruction import Term, growing, obstruction, persistent
 from driftax.compiler.step_moments import shape_of
 from driftax.equation._value import Method, ModifiedEquation, Record
 from driftax.equation.extended import NAME as EXTENDED
@@ -23,6 +23,7 @@ from driftax.optimizer.structure import Structure
 from driftax.regime import Regime
 
 NODES = 15  # Gauss-Hermite nodes per coordinate: the step of an updated denominator to about 1e-10
+_SLOW = 0.1  # a power of h too small to be told from a constant on the rungs
 
 
 def derive(
@@ -104,21 +105,25 @@ def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> Non
     found = persistent(chain, step, at, nodes)
     if found is None:
         return
-    if not math.isfinite(found.third + found.fourth):
+    if not math.isfinite(found.value):
         raise DriftaxError(
             f"`derive(weak_order=2)` of {chain.optimizer.name} at a state",
             "moments of one step that are not finite there",
             "a state with second moments above 0, as a handover gives",
         )
-    third = abs(found.third) >= abs(found.fourth)
-    where = found.third_at if third else found.fourth_at
-    value = found.third if third else found.fourth
+    size = f"{found.value:.4g} h^2 {found.where}, and it does not fall with the time step h"
+    if found.rate < -_SLOW:
+        power = f"h^{2 - found.rate:.2g}, not h^3, as the time step h falls"
+        size = f"{found.where} of size {power}: no equation is of an order above {1 - found.rate:.2g}"
     raise DriftaxError(
         f"`derive(weak_order=2)` of {chain.optimizer.name} in the {chain.regime.value} regime",
-        f"{'third' if third else 'fourth'}-order moments of one step that no equation on this state has: "
-        f"{value:.4g} h^2 {where}, and it does not fall with the time step h",
+        f"{_degree(found)} moments of one step that no equation on this state has: {size}",
         _in_place_of_order_2(chain),
     )
+
+
+def _degree(term: Term) -> str:
+    return "third-order" if term.degree == 3 else "fourth-order"
 
 
 def _refuse_below_1(chain: Chain, at: Slots, step: Scalar, nodes: int) -> None:
@@ -130,7 +135,7 @@ def _refuse_below_1(chain: Chain, at: Slots, step: Scalar, nodes: int) -> None:
     order = max(0.0, round(1 - found.rate, 3))
     raise DriftaxError(
         f"`derive(weak_order=1)` of {chain.optimizer.name} in the {chain.regime.value} regime",
-        f"{'third' if found.degree == 3 else 'fourth'}-order moments of one step at {found.where} of size "
+        f"{_degree(found)} moments of one step at {found.where} of size "
         f"h^{2 - found.rate:.2g}, not h^2: as the time step h falls the gradient noise ({type(chain.noise).__name__}) "
         f"stays away from a Gaussian law, and no equation is of an order above {order:.2g}",
         "the ballistic regime, a law without skewness, or allow_obstructed=True (--allow-obstructed)",
