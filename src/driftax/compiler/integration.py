@@ -89,14 +89,14 @@ def check_slow(chain: Chain, number: Scalar, z: Slots, nodes: int) -> None:
     Raises:
         DriftaxError: with the slot.
     """
-    coarse, fine = (np.asarray(_sizes(chain.at(s), jnp.asarray(number / s, float), z, nodes)) for s in _RUNGS)
-    for slot, (before, mean_before), (after, mean_after) in zip(chain.slots, coarse, fine, strict=True):
-        if not np.isfinite(after):
-            raise DriftaxError(
-                f"the equation of {chain.optimizer.name} at a state",
-                f"moments of one step of {slot} that are not finite there",
-                "a state with second moments above 0, as a handover gives",
-            )
+    here, coarse, fine = (
+        np.asarray(_sizes(chain.at(s), jnp.asarray(number / s, float), z, nodes)) for s in (1.0, *_RUNGS)
+    )
+    for slot, own, (before, mean_before), (after, mean_after) in zip(
+        chain.slots, here, coarse, fine, strict=True
+    ):
+        if not np.isfinite([*own, after]).all():
+            raise not_finite(f"the equation of {chain.optimizer.name}", f" of {slot}")
         if after > _SHRINKS * before and after > 1e-9:
             raise DriftaxError(
                 f"the equation of {chain.optimizer.name} in the {chain.regime.value} regime",
@@ -112,6 +112,15 @@ def check_slow(chain: Chain, number: Scalar, z: Slots, nodes: int) -> None:
                 "where a slow average is normalised",
                 "the other regime, or a family(s) whose mean step falls like the time step",
             )
+
+
+def not_finite(asked: str, what: str = "") -> DriftaxError:
+    """The refusal of a state at which moments of one step are infinite or undefined."""
+    return DriftaxError(
+        f"{asked} at a state",
+        f"moments of one step{what} that are not finite there",
+        "a state with second moments above 0, as a handover gives",
+    )
 
 
 @eqx.filter_jit

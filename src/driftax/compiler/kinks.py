@@ -125,9 +125,16 @@ def _scanned(switches: Callable, params: Vector, count: int, reach: float) -> Fl
 
     low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, (grid[cell], grid[cell + 1]))
     score = jax.lax.stop_gradient(0.5 * (low + high))
-    for _ in range(2):  # derivatives of the zero to order 3
+
+    def newton(score):
         value, slope = jax.jvp(at, (score,), (jnp.ones_like(score),))
-        score = score - jnp.where(slope != 0, value / jnp.where(slope != 0, slope, 1.0), 0.0)
+        return score - jnp.where(slope != 0, value / jnp.where(slope != 0, slope, 1.0), 0.0)
+
+    # On both sides of a zero, never at it: there a norm in a branch not taken has the derivative 0 * inf. What the
+    # distance adds to the zero and its derivatives is odd in it and cancels, or is its square: rounding error.
+    beside = jnp.sqrt(jnp.finfo(score.dtype).eps) * jnp.asarray([-1.0, 1.0], score.dtype)[:, None, None]
+    for _ in range(2):  # derivatives of the zero to order 3
+        score = jnp.mean(jax.vmap(newton)(score[None] + beside), axis=0)
     return jnp.where(exists, score, _FAR)
 
 

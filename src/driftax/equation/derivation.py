@@ -12,6 +12,7 @@ from driftax.compiler.integration import (
     check_moments,
     check_slow,
     integration_error,
+    not_finite,
 )
 from driftax.compiler.kinks import continuous_law
 from driftax.compiler.obstruction import Term, growing, obstruction, persistent
@@ -75,6 +76,8 @@ def derive(
         check_integration(chain, weak_order, step, at, nodes)
     if at is not None and weak_order == 2 and stochastic:
         found = obstruction(chain, step, at, nodes)
+        if not math.isfinite(found.third + found.fourth):
+            raise not_finite(f"`derive(weak_order=2)` of {chain.optimizer.name}")
         if not allow_obstructed:
             _refuse_obstructed(chain, at, step, nodes)
     if at is not None and weak_order == 1 and stochastic and not allow_obstructed:
@@ -106,11 +109,7 @@ def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> Non
     if found is None:
         return
     if not math.isfinite(found.value):
-        raise DriftaxError(
-            f"`derive(weak_order=2)` of {chain.optimizer.name} at a state",
-            "moments of one step that are not finite there",
-            "a state with second moments above 0, as a handover gives",
-        )
+        raise not_finite(f"`derive(weak_order=2)` of {chain.optimizer.name}")
     size = f"{found.value:.4g} h^2 {found.where}, and it does not fall with the time step h"
     if found.rate < -_SLOW:
         power = f"h^{2 - found.rate:.2g}, not h^3, as the time step h falls"

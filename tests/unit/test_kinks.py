@@ -1,0 +1,58 @@
+"""Zeros of switches that no formula gives."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from driftax import Chain, DriftaxError, GaussianNoise, Quadratic, derive
+from driftax.compiler.step_moments import flat_mean
+from driftax.optimizer import AbstractOptimizer
+
+SPREAD, RATE = 0.3, 0.1
+
+
+class SignOfClipped(AbstractOptimizer):
+    """The sign of a gradient clipped by its norm, written with a root whose derivative at 0 is 0/0."""
+
+    learning_rate: float
+    slots = {"params": 0}
+    normalised = True
+
+    def update(self, step, state, gradient):
+        clipped = gradient / jnp.maximum(1.0, jnp.sqrt(gradient**2))
+        return state._replace(params=state.params - self.learning_rate * jnp.sign(clipped))
+
+
+def test_a_zero_on_a_root_moves_with_the_state():
+    chain = Chain(Quadratic([[1.0]]), GaussianNoise(SPREAD**2), SignOfClipped(RATE))
+    mean = flat_mean(chain, 15)
+    for x in (0.5, 0.1):
+        at = jnp.asarray([x])
+        score = x / SPREAD
+        assert mean(0.0, at)[0] == pytest.approx(-RATE * (2 * norm.cdf(score) - 1), rel=1e-9)
+        slope = -2 * RATE * norm.pdf(score) / SPREAD
+        assert jax.jacfwd(lambda y: mean(0.0, y))(at)[0, 0] == pytest.approx(slope, rel=1e-6)
+    equation = derive(chain, at=at[None])
+    assert np.isfinite(equation.drift(0.0, at)).all() and np.isfinite(equation.covariance(0.0, at)).all()
+
+
+class Undefined(AbstractOptimizer):
+    """A step that is no number near where rung 1 stands, and one on every finer rung."""
+
+    learning_rate: float
+    slots = {"params": 0}
+
+    def update(self, step, state, gradient):
+        move = gradient * jnp.sqrt(RATE - 0.05 - self.learning_rate)
+        return state._replace(params=state.params - self.learning_rate * move)
+
+
+def test_coefficients_that_are_no_numbers_are_refused():
+    chain = Chain(Quadratic([[1.0]]), GaussianNoise(SPREAD**2), Undefined(RATE))
+    with pytest.raises(DriftaxError, match="moments of one step of params that are not finite") as refusal:
+        derive(chain, weak_order=1, at=jnp.asarray([[0.5]]))
+    assert refusal.value.asked and refusal.value.instead
