@@ -81,9 +81,9 @@ def test_every_line_is_mathematics(name, regime, method, order):
 @pytest.mark.parametrize(
     ("name", "update", "numbers"),
     [
-        ("sgd", r"x_{k+1} = x_k - \eta\,(g_k + \lambda x_k)", r"\eta = 0.1,\quad \lambda = 0.2"),
+        ("sgd", r"x_{k+1} = x_k - \eta\,g_k - \eta\lambda\,x_k", r"\eta = 0.1,\quad \lambda = 0.2"),
         ("signsgd", r"x_{k+1} = x_k - \eta\,\operatorname{sign}(g_k) - \eta\lambda\,x_k", r"\lambda = 0.2"),
-        ("signsgd-l2", r"x_{k+1} = x_k - \eta\,\operatorname{sign}(g_k + \lambda x_k)", r"\lambda = 0.2"),
+        ("signsgd-l2", r"x_{k+1} = x_k - \eta\,\operatorname{sign}(\hat{g}_k)", r"\lambda = 0.2"),
         (
             "rmsprop",
             r"x_{k+1} = x_k - \eta\,\frac{g_k}{\sqrt{\nu_{k+1}} + \epsilon}",

@@ -96,13 +96,14 @@ def _terms(chain: Chain, number: Scalar, z: Slots, nodes: int, breaks: Callable)
     rungs = [_coefficients(chain.at(s), number / s, z, nodes) for s in (_FINER, _FINER**2, _FINER**3)]
     names, found = rungs[0][2], []
     for degree in (3, 4):
-        sizes = [np.abs(rung[degree - 3]) for rung in rungs]
+        tensors = [(third, fourth)[degree - 3] for third, fourth, _ in rungs]
+        sizes = [np.abs(tensor) for tensor in tensors]
         chosen = breaks(*sizes) & ~(sizes[-1] < _NEGLIGIBLE)
         for index in _distinct(len(names), degree):
             if chosen[index]:
                 middle, fine = (max(float(size[index]), 1e-300) for size in sizes[1:])
                 rate = float(np.log(fine / middle) / -np.log(_FINER))
-                value = _times_repeats(rungs[-1][degree - 3], index)
+                value = _times_repeats(tensors[-1], index)
                 found.append(Term(degree, _derivative(index, names), value, rate))
     return found
 

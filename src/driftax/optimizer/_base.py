@@ -56,6 +56,7 @@ _ROLES = {
     "b1": Role.DECAY,
     "b2": Role.DECAY,
     "b3": Role.DECAY,
+    "dampening": Role.DECAY,
     "eps": Role.EPS,
     "weight_decay": Role.DECOUPLED_DECAY,
 }
@@ -236,7 +237,7 @@ def bias_correction(decay: Scalar, steps: Scalar) -> Scalar:
     return -jnp.expm1(steps * jnp.log(decay))
 
 
-_DECAYS = ("decay", "momentum", "b1", "b2", "b3", "rho", "beta")
+_DECAYS = ("decay", "momentum", "dampening", "b1", "b2", "b3", "rho", "beta")
 _LARGEST_RATE = 1e6  # beyond it one step overflows what is squared
 
 

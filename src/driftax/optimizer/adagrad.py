@@ -4,19 +4,12 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    State,
-    check_hyperparameters,
-    latex_number,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex, decay_role
+from driftax.optimizer._base import DecayForm, State, check_hyperparameters, latex_number
+from driftax.optimizer.decay import DecayedOptimizer, decay_role
 from driftax.regime import Regime, Role
 
 
-class Adagrad(AbstractOptimizer):
+class Adagrad(DecayedOptimizer):
     """Adagrad: `n' = n + g^2`, `x' = x - lr_k g/(sqrt(n') + eps) - lr_k weight_decay x`,
     `lr_k = lr/(1 + k learning_rate_decay)`.
 
@@ -54,6 +47,7 @@ class Adagrad(AbstractOptimizer):
     scale: Scalar  # the rung, which no other number tells in the batch-equivalent regime
     gain: Scalar  # of g^2 in nu: 1, but in the units of `rescaled_at`
     weight_decay_form: DecayForm = eqx.field(static=True)
+    slots = {"params": 0, "nu": 2}
 
     def __init__(
         self,
@@ -68,15 +62,7 @@ class Adagrad(AbstractOptimizer):
         self.initial_accumulator, self.weight_decay = initial_accumulator, weight_decay
         self.scale, self.gain = 1.0, 1.0
         self.weight_decay_form = weight_decay_form
-        check_hyperparameters("Adagrad", **self.numbers, initial_accumulator=initial_accumulator)
-
-    @property
-    def normalised(self) -> bool:
-        return True
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0, "nu": 2}
+        check_hyperparameters("Adagrad", initial_accumulator=initial_accumulator)
 
     @property
     def roles(self) -> dict[str, Role]:
@@ -93,15 +79,13 @@ class Adagrad(AbstractOptimizer):
     def clock(self, step: Scalar) -> Scalar:
         return 1 / (1 + step * self.learning_rate_decay)
 
-    def advance(self, clock: Scalar, state: State, gradient: Vector) -> State:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def step_size(self, clock: Scalar) -> Scalar:
+        return clock * self.learning_rate
+
+    def rule(self, clock: Scalar, state: State, gradient: Vector) -> tuple[Vector, ...]:
         nu = state.nu + self.gain * gradient**2
         step = gradient / (jnp.sqrt(nu) + self.eps)
-        if decoupled:
-            step = step + self.weight_decay * state.params
-        return self.unpack((state.params - clock * self.learning_rate * step, nu))
+        return step, nu
 
     def time_step(self, regime: Regime) -> Scalar:
         if regime is Regime.BATCH_EQUIVALENT:
@@ -140,9 +124,7 @@ class Adagrad(AbstractOptimizer):
         moved = self.scaled({"learning_rate": rate, "weight_decay": decay})
         return eqx.tree_at(lambda o: o.gain, moved, self.gain * root_scale**2)
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         decays = bool(self.learning_rate_decay)
         rate = r"\eta_k" if decays else r"\eta"
         beside = beside.replace(r"\eta", rate)
@@ -150,10 +132,8 @@ class Adagrad(AbstractOptimizer):
             rf"\nu_{{k+1}} = \nu_k + {gradient}^2",
             rf"x_{{k+1}} = x_k - {rate}\,\frac{{{gradient}}}{{\sqrt{{\nu_{{k+1}}}} + \epsilon}}{beside}",
         ]
-        if inside:
-            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
         if decays:
             lines.append(r"\eta_k = \frac{\eta}{1 + k\,\text{learning\_rate\_decay}}")
         if self.initial_accumulator:
             lines.append(rf"\nu_0 = {latex_number(self.initial_accumulator)}")
-        return [*lines, latex_numbers(self)]
+        return lines

@@ -6,16 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    Denominator,
-    State,
-    bias_correction,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex
+from driftax.optimizer._base import DecayForm, Denominator, State, bias_correction
+from driftax.optimizer.decay import DecayedOptimizer
 
 
 class AdamClock(NamedTuple):
@@ -25,7 +17,7 @@ class AdamClock(NamedTuple):
     nu: Scalar
 
 
-class Adam(AbstractOptimizer):
+class Adam(DecayedOptimizer):
     """Adam(W): `m' = b1 m + (1-b1) g`, `v' = b2 v + (1-b2) g^2`,
     `x' = x - lr (m'/c1) / (sqrt(v*/c2) + eps) - lr weight_decay x`.
 
@@ -56,24 +48,7 @@ class Adam(AbstractOptimizer):
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
     denominator: Denominator = eqx.field(default=Denominator.UPDATED, static=True)
     bias_correction: bool = eqx.field(default=True, static=True)
-
-    def __check_init__(self):
-        check_hyperparameters(
-            "Adam",
-            learning_rate=self.learning_rate,
-            b1=self.b1,
-            b2=self.b2,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-        )
-
-    @property
-    def normalised(self) -> bool:
-        return True
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0, "mu": 1, "nu": 2}
+    slots = {"params": 0, "mu": 1, "nu": 2}
 
     def clock(self, step: Scalar) -> AdamClock:
         if not self.bias_correction:
@@ -81,21 +56,14 @@ class Adam(AbstractOptimizer):
         seen = step + 1 if self.denominator is Denominator.UPDATED else step
         return AdamClock(bias_correction(self.b1, step + 1), bias_correction(self.b2, seen))
 
-    def advance(self, clock: AdamClock, state: State, gradient: Vector) -> State:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def rule(self, clock: AdamClock, state: State, gradient: Vector) -> tuple[Vector, ...]:
         mu = state.mu + (1 - self.b1) * (gradient - state.mu)
         nu = state.nu + (1 - self.b2) * (gradient**2 - state.nu)
         divisor = nu if self.denominator is Denominator.UPDATED else state.nu
         step = (mu / clock.mu) / (jnp.sqrt(divisor / clock.nu) + self.eps)
-        if decoupled:
-            step = step + self.weight_decay * state.params
-        return self.unpack((state.params - self.learning_rate * step, mu, nu))
+        return step, mu, nu
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         index = "k+1" if self.denominator is Denominator.UPDATED else "k"
         mu, nu = r"\mu_{k+1}", rf"\nu_{{{index}}}"
         if self.bias_correction:
@@ -105,8 +73,6 @@ class Adam(AbstractOptimizer):
             rf"\nu_{{k+1}} = \beta_2\,\nu_k + (1-\beta_2)\,{gradient}^2",
             rf"x_{{k+1}} = x_k - \eta\,\frac{{{mu}}}{{\sqrt{{{nu}}} + \epsilon}}{beside}",
         ]
-        if inside:
-            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
         if self.bias_correction:
             lines.append(rf"c_{{1,k}} = 1 - \beta_1^{{k+1}},\quad c_{{2,k}} = 1 - \beta_2^{{{index}}}")
-        return [*lines, latex_numbers(self)]
+        return lines

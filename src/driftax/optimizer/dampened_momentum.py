@@ -1,29 +1,14 @@
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex, decay_role
-from driftax.regime import Role
+from driftax.optimizer._base import DecayForm, State
+from driftax.optimizer.decay import DecayedOptimizer
 
 
-class DampenedState(NamedTuple):
-    """The state: params and first moment."""
-
-    params: Vector
-    mu: Vector
-
-
-class DampenedMomentum(AbstractOptimizer):
+class DampenedMomentum(DecayedOptimizer):
     """Momentum whose very first step is not dampened: `m' = momentum m + (1 - momentum) c g`, `x' = x - lr m'`.
 
     c is `1/(1 - dampening)` in step 0 and 1 afterwards: PyTorch's SGD starts its buffer at the first gradient
@@ -46,52 +31,19 @@ class DampenedMomentum(AbstractOptimizer):
     dampening: Scalar
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.L2, static=True)
-
-    def __check_init__(self):
-        check_hyperparameters(
-            "DampenedMomentum", learning_rate=self.learning_rate, weight_decay=self.weight_decay
-        )
-        check_hyperparameters("DampenedMomentum: the momentum", decay=self.momentum)
-        check_hyperparameters("DampenedMomentum: the dampening", decay=self.dampening)
-
-    @property
-    def normalised(self) -> bool:
-        return False
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0, "mu": 1}
-
-    @property
-    def roles(self) -> dict[str, Role]:
-        return {
-            "learning_rate": Role.LEARNING_RATE,
-            "momentum": Role.DECAY,
-            "dampening": Role.DECAY,
-            "weight_decay": decay_role(self.weight_decay_form),
-        }
+    slots = {"params": 0, "mu": 1}
 
     def clock(self, step: Scalar) -> Scalar:
         """The factor c of the gradient."""
         return jnp.where(jnp.asarray(step) < 0.5, 1 / (1 - self.dampening), 1.0)
 
-    def advance(self, clock: Scalar, state: DampenedState, gradient: Vector) -> DampenedState:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def rule(self, clock: Scalar, state: State, gradient: Vector) -> tuple[Vector, ...]:
         mu = state.mu + (1 - self.momentum) * (clock * gradient - state.mu)
-        step = mu + self.weight_decay * state.params if decoupled else mu
-        return self.unpack((state.params - self.learning_rate * step, mu))
+        return mu, mu
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = rf"(g_k{inside})" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         return [
             rf"\mu_{{k+1}} = \text{{momentum}}\;\mu_k + (1-\text{{momentum}})\,c_k\,{gradient}",
             rf"x_{{k+1}} = x_k - \eta\,\mu_{{k+1}}{beside}",
             r"c_0 = 1/(1-\text{dampening}),\quad c_k = 1\ \text{for } k \geq 1",
-            latex_numbers(self),
         ]
-
-    def unpack(self, slots) -> DampenedState:
-        return DampenedState(*slots)

@@ -2,18 +2,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    State,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex, decay_role
+from driftax.optimizer._base import DecayForm, State, check_hyperparameters
+from driftax.optimizer.decay import DecayedOptimizer, decay_role
 from driftax.regime import Regime, Role
 
 
@@ -24,7 +19,7 @@ class MomentumForm(enum.Enum):
     EMA = "ema"
 
 
-class Momentum(AbstractOptimizer):
+class Momentum(DecayedOptimizer):
     """SGD with momentum: `b' = decay b + g`, `x' = x - lr b'` (heavy ball, PyTorch and optax), or
     `mu' = decay mu + (1 - decay) g`, `x' = x - lr mu'` (EMA).
 
@@ -56,6 +51,7 @@ class Momentum(AbstractOptimizer):
     form: MomentumForm = eqx.field(static=True)
     nesterov: bool = eqx.field(static=True)
     weight_decay_form: DecayForm = eqx.field(static=True)
+    slots = {"params": 0, "mu": 1}
 
     def __init__(
         self,
@@ -77,14 +73,6 @@ class Momentum(AbstractOptimizer):
         return self.rate * self.gain if self.form is MomentumForm.HEAVY_BALL else self.rate
 
     @property
-    def normalised(self) -> bool:
-        return False
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0, "mu": 1}
-
-    @property
     def roles(self) -> dict[str, Role]:
         return {
             "learning_rate": Role.LEARNING_RATE,
@@ -92,16 +80,17 @@ class Momentum(AbstractOptimizer):
             "weight_decay": decay_role(self.weight_decay_form),
         }
 
-    def clock(self, step: Scalar) -> tuple[()]:
-        return ()
+    def rule(self, clock: Any, state: State, gradient: Vector) -> tuple[Vector, ...]:
+        mu = self.decay * state.mu + self.gain * gradient
+        return (self.decay * mu + self.gain * gradient if self.nesterov else mu), mu
 
-    def advance(self, clock: tuple[()], state: State, gradient: Vector) -> State:
+    def advance(self, clock: Any, state: State, gradient: Vector) -> State:
+        # A decoupled decay counts by the learning rate, which is not the time step of a heavy ball.
         decoupled = self.weight_decay_form is DecayForm.DECOUPLED
         if not decoupled:
             gradient = gradient + self.weight_decay * state.params
-        mu = self.decay * state.mu + self.gain * gradient
-        ahead = self.decay * mu + self.gain * gradient if self.nesterov else mu
-        params = state.params - self.rate * ahead
+        direction, mu = self.rule(clock, state, gradient)
+        params = state.params - self.rate * direction
         if decoupled:
             params = params - self.learning_rate * self.weight_decay * state.params
         return self.unpack((params, mu))
@@ -145,17 +134,12 @@ class Momentum(AbstractOptimizer):
             ),
         )
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         heavy = self.form is MomentumForm.HEAVY_BALL
         ahead = rf"\left(\beta\,\mu_{{k+1}} + (1-\beta)\,{gradient}\right)" if self.nesterov else r"\mu_{k+1}"
         rate = r"\frac{\eta}{1-\beta}" if heavy else r"\eta"
-        lines = [
+        return [
             rf"\mu_{{k+1}} = \beta\,\mu_k + (1-\beta)\,{gradient}"
             + (r"\quad \text{(the buffer is } \mu/(1-\beta)\text{)}" if heavy else ""),
             rf"x_{{k+1}} = x_k - {rate}\,{ahead}{beside}",
         ]
-        if inside:
-            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
-        return [*lines, latex_numbers(self)]

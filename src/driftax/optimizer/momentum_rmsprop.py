@@ -1,23 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    State,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex, decay_role
+from driftax.optimizer._base import AbstractOptimizer, DecayForm, State
+from driftax.optimizer.decay import DecayedOptimizer, decay_role
 from driftax.regime import Regime, Role
 
 
-class MomentumRMSprop(AbstractOptimizer):
+class MomentumRMSprop(DecayedOptimizer):
     """RMSprop with momentum on its step, or centred, or both.
 
     `v' = decay v + (1 - decay) g^2`, `m' = decay m + (1 - decay) g` and `w = v' - m'^2` if `centered`, else
@@ -62,14 +57,6 @@ class MomentumRMSprop(AbstractOptimizer):
         self.learning_rate, self.decay, self.momentum, self.eps = learning_rate, decay, momentum, eps
         self.gain, self.unit = 1.0 if momentum is None else 1 - momentum, 1.0
         self.weight_decay, self.weight_decay_form, self.centered = weight_decay, weight_decay_form, centered
-        numbers = {name: value for name, value in self.numbers.items() if name != "momentum"}
-        check_hyperparameters("MomentumRMSprop", **numbers)
-        if momentum is not None:
-            check_hyperparameters("MomentumRMSprop: the momentum", decay=momentum)
-
-    @property
-    def normalised(self) -> bool:
-        return True
 
     @property
     def slots(self) -> dict[str, int]:
@@ -88,13 +75,7 @@ class MomentumRMSprop(AbstractOptimizer):
             "weight_decay": decay_role(self.weight_decay_form),
         }
 
-    def clock(self, step: Scalar) -> tuple[()]:
-        return ()
-
-    def advance(self, clock: tuple[()], state: State, gradient: Vector) -> State:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def rule(self, clock: Any, state: State, gradient: Vector) -> tuple[Vector, ...]:
         nu = state.nu + (1 - self.decay) * (gradient**2 - state.nu)
         spread, rows = nu, [nu]
         if self.centered:
@@ -106,9 +87,7 @@ class MomentumRMSprop(AbstractOptimizer):
             buffer = self.momentum * state.buffer + self.gain * step
             rows.append(buffer)
             step = self.unit * buffer
-        if decoupled:
-            step = step + self.weight_decay * state.params
-        return self.unpack((state.params - self.learning_rate * step, *rows))
+        return step, *rows
 
     def units(self, regime: Regime) -> dict[str, Scalar]:
         units = super().units(regime)
@@ -130,13 +109,10 @@ class MomentumRMSprop(AbstractOptimizer):
             lambda o: (o.gain, o.unit), moved, (self.gain * root_scale, self.unit * root_scale)
         )
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         spread = r"\nu_{k+1} - \mu_{k+1}^2" if self.centered else r"\nu_{k+1}"
         step = rf"\frac{{{gradient}}}{{\sqrt{{{spread}}} + \epsilon}}"
-        lines = [rf"\hat{{g}}_k = g_k{inside}"] if inside else []
-        lines.append(rf"\nu_{{k+1}} = \beta\,\nu_k + (1-\beta)\,{gradient}^2")
+        lines = [rf"\nu_{{k+1}} = \beta\,\nu_k + (1-\beta)\,{gradient}^2"]
         if self.centered:
             lines.append(rf"\mu_{{k+1}} = \beta\,\mu_k + (1-\beta)\,{gradient}")
         if self.momentum is not None:
@@ -146,4 +122,4 @@ class MomentumRMSprop(AbstractOptimizer):
             )
             step = "b_{k+1}"
         lines.append(rf"x_{{k+1}} = x_k - \eta\,{step}{beside}")
-        return [*lines, latex_numbers(self)]
+        return lines

@@ -6,15 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    State,
-    bias_correction,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex, decay_role
+from driftax.optimizer._base import DecayForm, State, bias_correction
+from driftax.optimizer.decay import DecayedOptimizer, decay_role
 from driftax.regime import Role
 
 _BASE = 0.96  # PyTorch's, of the warm-up of the momentum
@@ -28,7 +21,7 @@ class NAdamClock(NamedTuple):
     nu: Scalar
 
 
-class NAdam(AbstractOptimizer):
+class NAdam(DecayedOptimizer):
     """NAdam(W): Adam whose step looks one momentum ahead,
     `x' = x - lr (a m' + (1 - mu) c g) / (sqrt(v'/c2) + eps) - lr weight_decay x`.
 
@@ -76,11 +69,6 @@ class NAdam(AbstractOptimizer):
         self.momentum_decay = momentum_decay
         self.momentum_warmup = None if momentum_decay is None else 0.5 * b1
         self.weight_decay, self.weight_decay_form = weight_decay, weight_decay_form
-        check_hyperparameters("NAdam", **{name: getattr(self, name) for name in self.roles})
-
-    @property
-    def normalised(self) -> bool:
-        return True
 
     @property
     def slots(self) -> dict[str, int]:
@@ -110,10 +98,7 @@ class NAdam(AbstractOptimizer):
             _BASE ** ((step + 1) * self.momentum_decay), _BASE ** ((step + 2) * self.momentum_decay), nu
         )
 
-    def advance(self, clock: NAdamClock, state: State, gradient: Vector) -> State:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def rule(self, clock: NAdamClock, state: State, gradient: Vector) -> tuple[Vector, ...]:
         mu = state.mu + (1 - self.b1) * (gradient - state.mu)
         nu = state.nu + (1 - self.b2) * (gradient**2 - state.nu)
         if self.momentum_decay is None:
@@ -125,17 +110,13 @@ class NAdam(AbstractOptimizer):
             product = (seen,)
             ahead = after * mu / (1 - seen * after) + (1 - now) * gradient / (1 - seen)
         step = ahead / (jnp.sqrt(nu / clock.nu) + self.eps)
-        if decoupled:
-            step = step + self.weight_decay * state.params
-        return self.unpack((state.params - self.learning_rate * step, mu, nu, *product))
+        return step, mu, nu, *product
 
     def _momentum(self, warmth: Scalar) -> Scalar:
         assert self.momentum_warmup is not None
         return self.b1 - self.momentum_warmup * warmth
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         constant = self.momentum_decay is None
         momentum, ahead = (r"\beta_1", r"\beta_1") if constant else (r"p_k", r"p_{k+1}")
         first, second = ("c_{1,k+1}", "c_{1,k}") if constant else (r"1 - P_{k+1}\,p_{k+1}", "1 - P_{k+1}")
@@ -146,8 +127,6 @@ class NAdam(AbstractOptimizer):
             rf"x_{{k+1}} = x_k - \frac{{\eta}}{{\sqrt{{\nu_{{k+1}}/c_{{2,k}}}} + \epsilon}}"
             rf"\,({look}){beside}",
         ]
-        if inside:
-            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
         if constant:
             lines.append(r"c_{1,k} = 1 - \beta_1^{k+1},\quad c_{2,k} = 1 - \beta_2^{k+1}")
         else:
@@ -156,4 +135,4 @@ class NAdam(AbstractOptimizer):
                 rf"p_k = \beta_1 - {warmup}\,\cdot 0.96^{{(k+1)\,{psi}}},\quad "
                 r"P_{k+1} = P_k\,p_k\ (P\ \text{is mu\_product}),\quad c_{2,k} = 1 - \beta_2^{k+1}"
             )
-        return [*lines, latex_numbers(self)]
+        return lines

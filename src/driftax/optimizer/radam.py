@@ -7,16 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    State,
-    bias_correction,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex, decay_role
-from driftax.regime import Role
+from driftax.optimizer._base import DecayForm, State, bias_correction
+from driftax.optimizer.decay import DecayedOptimizer
 
 
 class Rectification(enum.Enum):
@@ -38,7 +30,7 @@ class RAdamClock(NamedTuple):
     plain: Scalar
 
 
-class RAdam(AbstractOptimizer):
+class RAdam(DecayedOptimizer):
     """RAdam(W): Adam whose step is multiplied by `r`, or not divided by a second moment while that has seen little.
 
     `rho = rho_max - 2 t b2**t / (1 - b2**t)` with `rho_max = 2/(1 - b2) - 1` and `t = k + 1` is the length of
@@ -69,27 +61,7 @@ class RAdam(AbstractOptimizer):
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
     rectification: Rectification = eqx.field(default=Rectification.TORCH, static=True)
-
-    def __check_init__(self):
-        check_hyperparameters("RAdam", **{name: getattr(self, name) for name in self.roles})
-
-    @property
-    def normalised(self) -> bool:
-        return True
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0, "mu": 1, "nu": 2}
-
-    @property
-    def roles(self) -> dict[str, Role]:
-        return {
-            "learning_rate": Role.LEARNING_RATE,
-            "b1": Role.DECAY,
-            "b2": Role.DECAY,
-            "eps": Role.EPS,
-            "weight_decay": decay_role(self.weight_decay_form),
-        }
+    slots = {"params": 0, "mu": 1, "nu": 2}
 
     def clock(self, step: Scalar) -> RAdamClock:
         steps = step + 1
@@ -102,10 +74,7 @@ class RAdam(AbstractOptimizer):
         factor = jnp.where(rectified, jnp.sqrt(jnp.where(rectified, squared, 1.0)), 0.0)
         return RAdamClock(mu, nu, factor, jnp.where(rectified, 0.0, 1.0))
 
-    def advance(self, clock: RAdamClock, state: State, gradient: Vector) -> State:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def rule(self, clock: RAdamClock, state: State, gradient: Vector) -> tuple[Vector, ...]:
         mu = state.mu + (1 - self.b1) * (gradient - state.mu)
         nu = state.nu + (1 - self.b2) * (gradient**2 - state.nu)
         if self.rectification is Rectification.TORCH:
@@ -113,13 +82,9 @@ class RAdam(AbstractOptimizer):
         else:
             normaliser = 1 / (jnp.sqrt(nu / clock.nu) + self.eps)
         step = (mu / clock.mu) * (clock.rectified * normaliser + clock.plain)
-        if decoupled:
-            step = step + self.weight_decay * state.params
-        return self.unpack((state.params - self.learning_rate * step, mu, nu))
+        return step, mu, nu
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         torch = self.rectification is Rectification.TORCH
         divided = (
             r"\frac{r_k\,\sqrt{c_{2,k}}}{\sqrt{\nu_{k+1}} + \epsilon}"
@@ -138,6 +103,4 @@ class RAdam(AbstractOptimizer):
             r"r_k^2 = \frac{(\rho_k-4)(\rho_k-2)\,\rho_\infty}{(\rho_\infty-4)(\rho_\infty-2)\,\rho_k}",
             r"c_{1,k} = 1 - \beta_1^{k+1},\quad c_{2,k} = 1 - \beta_2^{k+1}",
         ]
-        if inside:
-            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
-        return [*lines, latex_numbers(self)]
+        return lines

@@ -4,19 +4,11 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    Denominator,
-    State,
-    bias_correction,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex
+from driftax.optimizer._base import DecayForm, Denominator, State, bias_correction
+from driftax.optimizer.decay import DecayedOptimizer
 
 
-class RMSprop(AbstractOptimizer):
+class RMSprop(DecayedOptimizer):
     """RMSprop(W): `v' = decay v + (1 - decay) g^2`, `x' = x - lr g/(sqrt(v*) + eps) - lr weight_decay x`.
 
     v* is v' (`Denominator.UPDATED`, PyTorch and optax) or v (`PREVIOUS`, the papers); with
@@ -44,23 +36,7 @@ class RMSprop(AbstractOptimizer):
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
     denominator: Denominator = eqx.field(default=Denominator.UPDATED, static=True)
     bias_correction: bool = eqx.field(default=False, static=True)
-
-    def __check_init__(self):
-        check_hyperparameters(
-            "RMSprop",
-            learning_rate=self.learning_rate,
-            decay=self.decay,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-        )
-
-    @property
-    def normalised(self) -> bool:
-        return True
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0, "nu": 2}
+    slots = {"params": 0, "nu": 2}
 
     def clock(self, step: Scalar) -> Scalar:
         if not self.bias_correction:
@@ -68,28 +44,19 @@ class RMSprop(AbstractOptimizer):
         seen = step + 1 if self.denominator is Denominator.UPDATED else step
         return bias_correction(self.decay, seen)
 
-    def advance(self, clock: Scalar, state: State, gradient: Vector) -> State:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def rule(self, clock: Scalar, state: State, gradient: Vector) -> tuple[Vector, ...]:
         nu = state.nu + (1 - self.decay) * (gradient**2 - state.nu)
         divisor = nu if self.denominator is Denominator.UPDATED else state.nu
         step = gradient / (jnp.sqrt(divisor / clock) + self.eps)
-        if decoupled:
-            step = step + self.weight_decay * state.params
-        return self.unpack((state.params - self.learning_rate * step, nu))
+        return step, nu
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
         index = "k+1" if self.denominator is Denominator.UPDATED else "k"
         nu = rf"\nu_{{{index}}}" + ("/c_k" if self.bias_correction else "")
         lines = [
             rf"\nu_{{k+1}} = \beta\,\nu_k + (1-\beta)\,{gradient}^2",
             rf"x_{{k+1}} = x_k - \eta\,\frac{{{gradient}}}{{\sqrt{{{nu}}} + \epsilon}}{beside}",
         ]
-        if inside:
-            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
         if self.bias_correction:
             lines.append(rf"c_k = 1 - \beta^{{{index}}}")
-        return [*lines, latex_numbers(self)]
+        return lines

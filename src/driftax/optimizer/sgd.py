@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import AbstractOptimizer, DecayForm, State, check_hyperparameters, latex_numbers
-from driftax.regime import Role
+from driftax.optimizer._base import DecayForm, State
+from driftax.optimizer.decay import DecayedOptimizer
 
 
-class SGD(AbstractOptimizer):
+class SGD(DecayedOptimizer):
     """Stochastic gradient descent: `x' = x - lr (g + weight_decay x)`.
 
     Decoupled and L2 weight decay are the same step here; they move differently along the ladder only
@@ -25,38 +27,10 @@ class SGD(AbstractOptimizer):
     learning_rate: Scalar
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
+    slots = {"params": 0}
 
-    def __check_init__(self):
-        check_hyperparameters("SGD", learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+    def rule(self, clock: Any, state: State, gradient: Vector) -> tuple[Vector, ...]:
+        return (gradient,)
 
-    @property
-    def normalised(self) -> bool:
-        return False
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0}
-
-    def clock(self, step: Scalar) -> tuple[()]:
-        return ()
-
-    def advance(self, clock: tuple[()], state: State, gradient: Vector) -> State:
-        return self.unpack(
-            (state.params - self.learning_rate * (gradient + self.weight_decay * state.params),)
-        )
-
-    def latex(self) -> list[str]:
-        direction = r"(g_k + \lambda x_k)" if self.weight_decay else "g_k"
-        return [rf"x_{{k+1}} = x_k - \eta\,{direction}", latex_numbers(self)]
-
-
-def decay_role(form: DecayForm) -> Role:
-    """The role of a weight decay of the given form."""
-    return Role.DECOUPLED_DECAY if form is DecayForm.DECOUPLED else Role.L2_DECAY
-
-
-def decay_latex(weight_decay: Scalar, form: DecayForm) -> tuple[str, str]:
-    """LaTeX of a weight decay beside the gradient and beside the step; one of them empty, or both."""
-    if not weight_decay:
-        return "", ""
-    return ("", r" - \eta\lambda\,x_k") if form is DecayForm.DECOUPLED else (r" + \lambda x_k", "")
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
+        return [rf"x_{{k+1}} = x_k - \eta\,{gradient}{beside}"]

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import AbstractOptimizer, DecayForm, State, check_hyperparameters, latex_numbers
-from driftax.optimizer.sgd import decay_latex
+from driftax.optimizer._base import DecayForm, State
+from driftax.optimizer.decay import DecayedOptimizer
 
 
-class SignSGD(AbstractOptimizer):
+class SignSGD(DecayedOptimizer):
     """The sign of the stochastic gradient: `x' = x - lr sign(g) - lr weight_decay x`.
 
     With an L2 decay `weight_decay x` joins the gradient inside the sign instead. The sign is not smooth, so
@@ -28,25 +30,11 @@ class SignSGD(AbstractOptimizer):
     learning_rate: Scalar
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
+    slots = {"params": 0}
+    normalised = True
 
-    def __check_init__(self):
-        check_hyperparameters("SignSGD", learning_rate=self.learning_rate, weight_decay=self.weight_decay)
-
-    @property
-    def normalised(self) -> bool:
-        return True
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0}
-
-    def clock(self, step: Scalar) -> tuple[()]:
-        return ()
-
-    def advance(self, clock: tuple[()], state: State, gradient: Vector) -> State:
-        inside, outside = self.decays(state.params)
-        step = jnp.sign(gradient + inside) + outside
-        return self.unpack((state.params - self.learning_rate * step,))
+    def rule(self, clock: Any, state: State, gradient: Vector) -> tuple[Vector, ...]:
+        return (jnp.sign(gradient),)
 
     def decays(self, params: Vector) -> tuple[Vector, Vector]:
         """The decay terms inside the sign and beside it."""
@@ -54,6 +42,5 @@ class SignSGD(AbstractOptimizer):
         zero = jnp.zeros_like(params)
         return (zero, term) if self.weight_decay_form is DecayForm.DECOUPLED else (term, zero)
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        return [rf"x_{{k+1}} = x_k - \eta\,\operatorname{{sign}}(g_k{inside}){beside}", latex_numbers(self)]
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
+        return [rf"x_{{k+1}} = x_k - \eta\,\operatorname{{sign}}({gradient}){beside}"]

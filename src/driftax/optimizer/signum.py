@@ -1,22 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 
 from driftax._errors import DriftaxError
 from driftax._types import Scalar, Vector
-from driftax.optimizer._base import (
-    AbstractOptimizer,
-    DecayForm,
-    State,
-    check_hyperparameters,
-    latex_numbers,
-)
-from driftax.optimizer.sgd import decay_latex, decay_role
-from driftax.regime import Regime, Role
+from driftax.optimizer._base import DecayForm, State
+from driftax.optimizer.decay import DecayedOptimizer
+from driftax.regime import Regime
 
 
-class Signum(AbstractOptimizer):
+class Signum(DecayedOptimizer):
     """The sign of a moving average: `mu' = decay mu + (1 - decay) g`, `x' = x - lr sign(mu') - lr weight_decay x`.
 
     The average is slow, so that on a fine clock the sign jumps where mu changes sign and nowhere else: weak
@@ -38,27 +34,8 @@ class Signum(AbstractOptimizer):
     decay: Scalar = 0.9
     weight_decay: Scalar = 0.0
     weight_decay_form: DecayForm = eqx.field(default=DecayForm.DECOUPLED, static=True)
-
-    def __check_init__(self):
-        check_hyperparameters(
-            "Signum", learning_rate=self.learning_rate, decay=self.decay, weight_decay=self.weight_decay
-        )
-
-    @property
-    def normalised(self) -> bool:
-        return True
-
-    @property
-    def slots(self) -> dict[str, int]:
-        return {"params": 0, "mu": 1}
-
-    @property
-    def roles(self) -> dict[str, Role]:
-        return {
-            "learning_rate": Role.LEARNING_RATE,
-            "decay": Role.DECAY,
-            "weight_decay": decay_role(self.weight_decay_form),
-        }
+    slots = {"params": 0, "mu": 1}
+    normalised = True
 
     def check_regime(self, regime: Regime) -> None:
         if regime is Regime.BATCH_EQUIVALENT:
@@ -70,26 +47,13 @@ class Signum(AbstractOptimizer):
                 'the ballistic regime, or lion (name = "lion"), whose sign sees the newest gradient',
             )
 
-    def clock(self, step: Scalar) -> tuple[()]:
-        return ()
-
-    def advance(self, clock: tuple[()], state: State, gradient: Vector) -> State:
-        decoupled = self.weight_decay_form is DecayForm.DECOUPLED
-        if not decoupled:
-            gradient = gradient + self.weight_decay * state.params
+    def rule(self, clock: Any, state: State, gradient: Vector) -> tuple[Vector, ...]:
         mu = state.mu + (1 - self.decay) * (gradient - state.mu)
         step = jnp.sign(mu)
-        if decoupled:
-            step = step + self.weight_decay * state.params
-        return self.unpack((state.params - self.learning_rate * step, mu))
+        return step, mu
 
-    def latex(self) -> list[str]:
-        inside, beside = decay_latex(self.weight_decay, self.weight_decay_form)
-        gradient = r"\hat{g}_k" if inside else "g_k"
-        lines = [
+    def rule_latex(self, gradient: str, beside: str) -> list[str]:
+        return [
             rf"\mu_{{k+1}} = \beta\,\mu_k + (1-\beta)\,{gradient}",
             rf"x_{{k+1}} = x_k - \eta\,\operatorname{{sign}}(\mu_{{k+1}}){beside}",
         ]
-        if inside:
-            lines.insert(0, rf"\hat{{g}}_k = g_k{inside}")
-        return [*lines, latex_numbers(self)]
