@@ -18,6 +18,7 @@ from driftax._types import Scalar, Slots, Vector
 from driftax.noise import AbstractGradientNoise
 from driftax.objective import AbstractObjective
 from driftax.optimizer import AbstractOptimizer
+from driftax.optimizer._base import check_options
 from driftax.regime import Regime
 
 
@@ -50,8 +51,9 @@ class Chain(eqx.Module):
         regime: Regime = Regime.BALLISTIC,
         log_second_moments: bool = False,
     ):
-        # Python numbers become arrays, so that no value is baked into a compiled function.
         optimizer.check_regime(regime)
+        check_options(optimizer)
+        # Python numbers become arrays, so that no value is baked into a compiled function.
         self.objective, self.noise, self.optimizer = _as_arrays((objective, noise, optimizer))
         self.regime, self.log_second_moments = regime, log_second_moments
 

@@ -20,12 +20,13 @@ from driftax import (
     Quadratic,
     RAdam,
     Regime,
+    Signum,
     derive,
     local_order,
 )
 from driftax.equation.derivation import Method
 from driftax.equation.describe import as_text
-from driftax.optimizer import DampenedMomentum, DecayForm, MomentumRMSprop, Rectification
+from driftax.optimizer import AbstractOptimizer, DampenedMomentum, DecayForm, MomentumRMSprop, Rectification
 from driftax.optimizer.structure import structure
 
 START = jnp.array([0.7, -1.2, 0.4])
@@ -128,7 +129,7 @@ def test_the_state_of_groups_starts_as_theirs():
     np.testing.assert_array_equal(grouped.init(START).nu, [0.5, 2.0, 2.0])
 
 
-class Normed(Adam.__base__):
+class Normed(AbstractOptimizer):
     """A rule whose step is divided by the norm of the gradient."""
 
     learning_rate: float
@@ -149,6 +150,9 @@ def test_groups_are_refused_where_they_make_no_sense():
         Grouped((Normed(0.1), Normed(0.2)), (2, 1))
     with pytest.raises(DriftaxError, match="a vector of 2 parameters"):
         Grouped((Adam(0.1), Adam(0.2)), (2, 1)).init(jnp.ones(2))
+    signs = Grouped((Signum(0.1), Signum(0.2)), (1, 1))
+    with pytest.raises(DriftaxError, match="a step with no limit there"):
+        Chain(Quadratic(jnp.eye(2)), GaussianNoise(0.3), signs, Regime.BATCH_EQUIVALENT)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,17 @@ class AbstractOptimizer(eqx.Module):
         return step
 
     def advance(self, clock: Any, state: State, gradient: Vector) -> State:
-        """One step, given the clock's values."""
+        """One step, given the clock's values.
+
+        Raises:
+            DriftaxError: if a class has a `clock` of its own and no `advance` that takes its values.
+        """
+        if type(self).clock is not AbstractOptimizer.clock:
+            raise DriftaxError(
+                f"one step of {self.name}, given what depends on its number",
+                "a `clock` of its own, which `update` is not given: it gets the number of the step",
+                "def advance(self, clock, state, gradient): in place of update",
+            )
         return self.update(clock, state, gradient)
 
     def update(self, step: Scalar, state: State, gradient: Vector) -> State:
@@ -235,6 +245,26 @@ def _state_type(names: tuple[str, ...]) -> Any:
 def bias_correction(decay: Scalar, steps: Scalar) -> Scalar:
     """`1 - decay**steps` without cancellation, for a fractional number of steps too."""
     return -jnp.expm1(steps * jnp.log(decay))
+
+
+_NUMBERS = (int, float, np.number, np.ndarray, jax.Array)
+
+
+def check_options(optimizer: AbstractOptimizer) -> None:
+    """Refuses a field that is an option, not a number, unless it is static: numbers are traced.
+
+    Raises:
+        DriftaxError: with the field.
+    """
+    for field in dataclasses.fields(optimizer):
+        value = getattr(optimizer, field.name)
+        numbers = all(isinstance(leaf, _NUMBERS) for leaf in jax.tree.leaves(value))
+        if not field.metadata.get("static", False) and (isinstance(value, bool) or not numbers):
+            raise DriftaxError(
+                f"the field {field.name} of {optimizer.name}",
+                f"{value!r}, which is an option and no number",
+                f"{field.name}: {type(value).__name__} = eqx.field(default=..., static=True)",
+            )
 
 
 _DECAYS = ("decay", "momentum", "dampening", "b1", "b2", "b3", "rho", "beta")

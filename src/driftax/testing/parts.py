@@ -1,4 +1,4 @@
-"""The parts of a rule: what it overrides, its fields and their roles, its slots and its start."""
+"""The parts of a rule: its fields and their roles, its slots and its start."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 
 from driftax._errors import DriftaxError
 from driftax.optimizer import AbstractOptimizer
+from driftax.optimizer._base import check_options
 from driftax.regime import Role
 from driftax.testing.report import Row
 
-_NUMBERS = (int, float, np.number, np.ndarray, jax.Array)
-
 
 def check_parts(optimizer: Any, dim: int) -> list[Row]:
-    """Refuses a rule without a step, a field without a role, slots and starts that do not fit."""
+    """Refuses a field without a role, slots and starts that do not fit."""
     if not isinstance(optimizer, AbstractOptimizer):
         found = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else type(optimizer).__name__
         raise DriftaxError(
@@ -30,7 +29,6 @@ def check_parts(optimizer: Any, dim: int) -> list[Row]:
         raise DriftaxError(
             "`check_optimizer(dim)`", f"dim = {dim}", "dim = 2 or more, so that coordinates can mix"
         )
-    _check_step(optimizer)
     _check_fields(optimizer)
     slots = _check_slots(optimizer)
     _check_start(optimizer, dim)
@@ -39,39 +37,8 @@ def check_parts(optimizer: Any, dim: int) -> list[Row]:
     return [Row("numbers", numbers or "none but the learning rate"), Row("slots", powers)]
 
 
-def _check_step(optimizer: AbstractOptimizer) -> None:
-    kind = type(optimizer)
-    own_update = kind.update is not AbstractOptimizer.update
-    own_advance = kind.advance is not AbstractOptimizer.advance
-    if not (own_update or own_advance):
-        raise DriftaxError(
-            f"a step of {optimizer.name}",
-            "neither `update` nor `advance`: each of the two calls the other for ever",
-            "def update(self, step, state, gradient): return state._replace(params=...)",
-        )
-    if kind.clock is not AbstractOptimizer.clock and not own_advance:
-        raise DriftaxError(
-            f"a step of {optimizer.name}",
-            "a `clock` of its own, which `update` is not given: it gets the number of the step",
-            "def advance(self, clock, state, gradient): in place of update",
-        )
-
-
 def _check_fields(optimizer: AbstractOptimizer) -> None:
-    fields = [field for field in dataclasses.fields(optimizer) if not field.metadata.get("static", False)]
-    own: dict[str, Any] = {}
-    for field in fields:
-        value = getattr(optimizer, field.name)
-        option = value is None or isinstance(value, bool) or not _is_tree_of_numbers(value)
-        if option and value is not None:
-            kind = type(value).__name__
-            raise DriftaxError(
-                f"the field {field.name} of {optimizer.name}",
-                f"{value!r}, which is an option and no number",
-                f"{field.name}: {kind} = eqx.field(default=..., static=True)",
-            )
-        if isinstance(value, _NUMBERS):
-            own[field.name] = value
+    check_options(optimizer)
     roles = optimizer.roles  # refuses a number it does not know
     for name, role in roles.items():
         if not isinstance(role, Role):
@@ -90,7 +57,7 @@ def _check_fields(optimizer: AbstractOptimizer) -> None:
         ) from error
     rule = type(optimizer)
     if rule.at is AbstractOptimizer.at and rule.scaled is AbstractOptimizer.scaled:
-        for name in own:
+        for name in _own_numbers(optimizer):
             if name != "learning_rate" and name not in roles:
                 raise DriftaxError(
                     f"the roles of `{optimizer.name}`",
@@ -99,8 +66,13 @@ def _check_fields(optimizer: AbstractOptimizer) -> None:
                 )
 
 
-def _is_tree_of_numbers(value: Any) -> bool:
-    return all(isinstance(leaf, _NUMBERS) for leaf in jax.tree.leaves(value))
+def _own_numbers(optimizer: AbstractOptimizer) -> list[str]:
+    fields = [
+        field.name for field in dataclasses.fields(optimizer) if not field.metadata.get("static", False)
+    ]
+    return [
+        name for name in fields if isinstance(getattr(optimizer, name), (int, float, np.ndarray, jax.Array))
+    ]
 
 
 def _check_slots(optimizer: AbstractOptimizer) -> dict[str, int]:
