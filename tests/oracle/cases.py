@@ -50,9 +50,13 @@ def state(dim):
     return x, m, v
 
 
-@eqx.filter_jit
 def coefficients(equation, number, flat):
     """Drift and covariance per unit of t, compiled once per kind of equation."""
+    return _coefficients(equation, jnp.asarray(number), flat)  # a number that is no array would be compiled in
+
+
+@eqx.filter_jit
+def _coefficients(equation, number, flat):
     return (
         equation.step_drift(number, flat) / equation.time_step,
         equation.step_covariance(number, flat) / equation.time_step,
