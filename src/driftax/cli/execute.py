@@ -1,16 +1,18 @@
-"""What `simulate` and `verify` have in common: read, run or reuse, write, tell."""
+"""What `simulate` and `verify` have in common: read, run or resume, write, tell."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftax.cli.environment import prepare
 from driftax.cli.options import Ensemble, Output
-from driftax.cli.show import Table, progress, say, show_json, show_tables
-from driftax.cli.store import directory_for, request, stored, write
+from driftax.cli.show import Table, note, progress, say, show_json, show_tables
+
+if TYPE_CHECKING:
+    from driftax.study.spec import Study
 
 Runner = Callable[..., dict[str, Any]]
 
@@ -40,9 +42,12 @@ def execute(
         The results: the JSON of the verb.
     """
     prepare()
-    from driftax.study.spec import load_study
+    from driftax.study.lock import locked
+    from driftax.study.results import directory_for, request, stored, write
+    from driftax.study.spec import read_study, read_text
 
-    read = load_study(study)
+    text = read_text(study)
+    read = read_study(study, text)
     compare = read.comparison(verb)
     if report:
         from driftax.cli.page import need_report
@@ -50,18 +55,15 @@ def execute(
         need_report(f"`driftax {verb} --report`")
     directory = directory_for(verb, read.name, ensemble.out)
     numbers = {"seed": ensemble.seed, "members": ensemble.members, "budget_seconds": ensemble.budget, **flags}
-    wanted = request(study, verb=verb, **numbers)
+    wanted = request(text, study.parent, verb=verb, **numbers)
     grows = ensemble.members is None and compare.members is None
     results = None if ensemble.fresh else stored(directory, wanted, grows)
     reused = results is not None
     if results is None:
-        from driftax.study import run
-
-        runner: Runner = getattr(run, f"run_{verb}")
-        with progress(output) as tell:
-            results = runner(read, progress=tell, **numbers)
-        results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
-        write(directory, results, wanted)
+        with locked(directory):
+            results = _compute(verb, read, text, directory, ensemble, output, numbers)
+            results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
+            write(directory, results, wanted)
     if output.json:
         show_json(results)
     else:
@@ -74,6 +76,34 @@ def execute(
 
         say(f"report: {write_page(directory, read.name, results)}", output)
     return results
+
+
+def _compute(
+    verb: str,
+    study: Study,
+    text: str,
+    directory: Path,
+    ensemble: Ensemble,
+    output: Output,
+    numbers: dict[str, Any],
+) -> dict[str, Any]:
+    """Runs what the directory does not have yet, and keeps every chunk that is finished."""
+    from driftax.study import run
+    from driftax.study.executors import LocalExecutor
+    from driftax.study.growth import Workshop
+    from driftax.study.identity import arithmetic, identity, named_files
+    from driftax.study.store import ChunkStore
+
+    runner: Runner = getattr(run, f"run_{verb}")
+    seed = study.seed if ensemble.seed is None else ensemble.seed
+    parts = identity(text, named_files(text, study.path.parent), seed, arithmetic())
+    with progress(output) as tell:
+        store = ChunkStore(directory, parts, lambda message: note(message, output), ensemble.fresh)
+        try:
+            return runner(study, progress=tell, workshop=Workshop(LocalExecutor(), store), **numbers)
+        except KeyboardInterrupt:
+            kept = f"{len(store)} finished chunks are in {store.directory}"
+            raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
 
 
 def _command(verb: str, study: Path, ensemble: Ensemble, flags: dict[str, Any]) -> str:

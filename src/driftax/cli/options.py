@@ -99,7 +99,7 @@ class Ensemble:
         seed: Seed of every random number, instead of the file's.
         members: Members of every ensemble, instead of the file's.
         budget: Time to spend, such as 90s, 5m or 1h.
-        fresh: Compute again, although the directory has the results of this very request.
+        fresh: Compute again: the results and the finished chunks of this request are not used.
     """
 
     out: Path | None = None
