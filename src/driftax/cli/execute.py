@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from driftax._errors import DriftaxError
 from driftax.cli.environment import prepare
-from driftax.cli.options import Ensemble, Output
+from driftax.cli.options import Cluster, Ensemble, Output
 from driftax.cli.show import Table, note, progress, say, show_json, show_tables
 
 if TYPE_CHECKING:
+    from driftax.study.executors import AbstractExecutor
+    from driftax.study.recipe import Recipe
     from driftax.study.spec import Study
 
 Runner = Callable[..., dict[str, Any]]
@@ -21,6 +25,7 @@ def execute(
     verb: str,
     study: Path,
     ensemble: Ensemble,
+    cluster: Cluster,
     output: Output,
     tables: Callable[[dict[str, Any]], list[Table]],
     *,
@@ -33,6 +38,7 @@ def execute(
         verb: `simulate` or `verify`.
         study: the file.
         ensemble: how much to run, and where the results go.
+        cluster: who computes.
         output: how to answer.
         tables: the results as tables.
         report: whether a page is written beside the results.
@@ -53,6 +59,7 @@ def execute(
         from driftax.cli.page import need_report
 
         need_report(f"`driftax {verb} --report`")
+    _check_cluster(cluster)
     directory = directory_for(verb, read.name, ensemble.out)
     numbers = {"seed": ensemble.seed, "members": ensemble.members, "budget_seconds": ensemble.budget, **flags}
     wanted = request(text, study.parent, verb=verb, **numbers)
@@ -61,7 +68,7 @@ def execute(
     reused = results is not None
     if results is None:
         with locked(directory):
-            results = _compute(verb, read, text, directory, ensemble, output, numbers)
+            results = _compute(verb, read, text, directory, ensemble, cluster, output, numbers)
             results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
             write(directory, results, wanted)
     if output.json:
@@ -84,26 +91,54 @@ def _compute(
     text: str,
     directory: Path,
     ensemble: Ensemble,
+    cluster: Cluster,
     output: Output,
     numbers: dict[str, Any],
 ) -> dict[str, Any]:
     """Runs what the directory does not have yet, and keeps every chunk that is finished."""
     from driftax.study import run
-    from driftax.study.executors import LocalExecutor
     from driftax.study.growth import Workshop
-    from driftax.study.identity import arithmetic, identity, named_files
+    from driftax.study.recipe import Recipe
     from driftax.study.store import ChunkStore
+
+    def tell_line(message: str) -> None:
+        note(message, output)
 
     runner: Runner = getattr(run, f"run_{verb}")
     seed = study.seed if ensemble.seed is None else ensemble.seed
-    parts = identity(text, named_files(text, study.path.parent), seed, arithmetic())
-    with progress(output) as tell:
-        store = ChunkStore(directory, parts, lambda message: note(message, output), ensemble.fresh)
+    recipe = Recipe.of(study.path, text, seed, numbers["allow_obstructed"])
+    with _executor(cluster, recipe, tell_line) as executor, progress(output) as tell:
+        store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell_line, ensemble.fresh)
         try:
-            return runner(study, progress=tell, workshop=Workshop(LocalExecutor(), store), **numbers)
+            return runner(study, progress=tell, workshop=Workshop(executor, store), **numbers)
         except KeyboardInterrupt:
             kept = f"{len(store)} finished chunks are in {store.directory}"
             raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
+
+
+@contextmanager
+def _executor(cluster: Cluster, recipe: Recipe, tell: Callable[[str], None]) -> Iterator[AbstractExecutor]:
+    from driftax.study.executors import LocalExecutor
+
+    if cluster.executor == "local":
+        yield LocalExecutor()
+        return
+    from driftax.study.cluster import dask_executor
+
+    with dask_executor(recipe, cluster.scheduler, cluster.workers, tell) as executor:
+        yield executor
+
+
+def _check_cluster(cluster: Cluster) -> None:
+    """Refuses flags that would be passed over in silence."""
+    for flag in ("scheduler", "workers"):
+        value = getattr(cluster, flag)
+        if value is not None and cluster.executor == "local":
+            found = "--executor local, which has neither scheduler nor workers"
+            raise DriftaxError(f"--{flag} {value}", found, f"--executor dask --{flag} {value}")
+    if cluster.scheduler is not None and cluster.workers is not None:
+        found = f"--scheduler {cluster.scheduler}, a cluster that has its workers already"
+        raise DriftaxError(f"--workers {cluster.workers}", found, "one of the two flags")
 
 
 def _command(verb: str, study: Path, ensemble: Ensemble, flags: dict[str, Any]) -> str:

@@ -29,9 +29,8 @@ class Chunk(NamedTuple):
         part = "bias" if self.refinement else "main"
         return f"rung{self.rung}-{part}-leaf{self.leaves.first:06d}-members{self.leaves.members}"
 
-    def ensemble(self, studies: Sequence[RungStudy]) -> RungStudy:
-        """The one of these studies it belongs to."""
-        study = studies[self.rung]
+    def ensemble(self, study: RungStudy) -> RungStudy:
+        """The one it belongs to, of the study of its rung."""
         if not self.refinement:
             return study
         assert study.refinement is not None

@@ -12,6 +12,7 @@ import jax
 from driftax.compare.weak_error import CHUNK, Leaves, RungStudy
 from driftax.simulate.ensemble import LeafStatistics
 from driftax.study.chunks import Chunk
+from driftax.study.identity import arithmetic
 
 _LEAVES = 16  # computed at once at least: a call has a price of its own
 
@@ -28,10 +29,12 @@ class AbstractExecutor(abc.ABC):
 
     Attributes:
         together: chunks of a rung that are best handed over in a row.
+        arithmetic: what rounds where they are computed.
         words: who computes, for the provenance.
     """
 
     together: int
+    arithmetic: str
     words: str
 
     @abc.abstractmethod
@@ -45,6 +48,7 @@ class LocalExecutor(AbstractExecutor):
     words = "this process"
 
     def __init__(self) -> None:
+        self.arithmetic = arithmetic()
         self.together = -(-max(_LEAVES, len(jax.devices())) // CHUNK)
 
     def run(self, studies: Sequence[RungStudy], chunks: Iterable[Chunk]) -> Iterator[Done]:
@@ -57,7 +61,7 @@ class LocalExecutor(AbstractExecutor):
         try:
             for row in _rows(chunks, self.together):
                 first = row[0]
-                ensemble = first.ensemble(studies)
+                ensemble = first.ensemble(studies[first.rung])
                 if first.refinement:
                     small += [(chunk, beside.submit(ensemble.run, chunk.leaves)) for chunk in row]
                     continue

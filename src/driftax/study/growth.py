@@ -53,7 +53,7 @@ def grow(
     chunks = missing(studies, wanted, bias, workshop.executor.together)
     total, done, computed = work(studies, wanted) or 1.0, 0.0, 0.0
     for (chunk, statistics), new in _finished(workshop, studies, chunks, deadline):
-        ensemble = chunk.ensemble(studies)
+        ensemble = chunk.ensemble(studies[chunk.rung])
         ensemble.add(chunk.leaves, statistics)
         if not chunk.refinement:
             share = chunk.leaves.members / ensemble.scale

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
+import re
 import sys
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +35,7 @@ _CHANGED = {
 }
 
 
-def identity(text: str, files: list[Path], seed: int, arithmetic: str) -> Identity:
+def identity(text: str, files: Sequence[Path], seed: int, arithmetic: str) -> Identity:
     """What decides the bits of a study's ensembles, part by part.
 
     Args:
@@ -104,7 +107,8 @@ def arithmetic() -> str:
     device = jax.devices()[0]
     if device.platform != "cpu":
         return f"{device.platform} {device.device_kind}"
-    return " ".join(["cpu", platform.machine(), *_instructions()])
+    limit = re.search(r"--xla_cpu_max_isa=(\w+)", os.environ.get("XLA_FLAGS", ""))
+    return " ".join(["cpu", platform.machine(), *([limit[1].lower()] if limit else _instructions())])
 
 
 def _instructions() -> list[str]:

@@ -93,7 +93,12 @@ def run_simulate(
         "results": _means(experiment, rung, members=True),
         "seconds": time.monotonic() - started,
         "provenance": _provenance(
-            study, experiment, seed, members=rung.members, complete=rung.members == wanted
+            study,
+            experiment,
+            seed,
+            members=rung.members,
+            complete=rung.members == wanted,
+            executor=workshop.executor.words,
         ),
         **_description(study, experiment),
     }
@@ -125,7 +130,7 @@ def run_verify(
     Returns:
         The JSON of `driftax verify`.
     """
-    experiment = experiment_of(study, "verify", allow_obstructed)
+    experiment, workshop = experiment_of(study, "verify", allow_obstructed), workshop or Workshop.here()
     seed = study.seed if seed is None else seed
     done = verify(
         experiment,
@@ -146,6 +151,7 @@ def run_verify(
             false_alarm=alpha,
             looks=done.looks,
             complete=done.complete,
+            executor=workshop.executor.words,
             members={f"{s.scale:g}": s.members for s in done.studies},
         ),
         "means": [row for s in done.studies for row in _means(experiment, s)],

@@ -44,7 +44,7 @@ def verify(
     budget_seconds: float | None,
     false_alarm: float,
     progress: Progress,
-    workshop: Workshop | None = None,
+    workshop: Workshop,
 ) -> Verification:
     """Runs the ladder and judges every model and observable.
 
@@ -56,13 +56,12 @@ def verify(
             no limit where they are given.
         false_alarm: probability with which a true claim is refuted, per row.
         progress: told the fraction done and what is being done.
-        workshop: who computes, and where finished chunks are kept; left out, this process, and nowhere.
+        workshop: who computes, and where finished chunks are kept.
     """
     started = time.monotonic()
     experiment.check()
     progress(0.0, "compiling")
     studies = [experiment.rung_study(position, seed) for position in range(len(experiment.ladder))]
-    workshop = workshop or Workshop.here()
     if members is None:
         deadline = started + (BUDGET_SECONDS if budget_seconds is None else budget_seconds)
         rows = _grown(experiment, studies, workshop, deadline, false_alarm / LOOKS, progress)
