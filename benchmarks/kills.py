@@ -87,10 +87,15 @@ def processes(command: subprocess.Popen) -> dict[str, list[int]]:
     return {"command": [command.pid], **({"worker": workers} if workers else {})}
 
 
-def kill_one(runs: Runs, out: str, die: random.Random, seconds: float) -> tuple[str, int] | None:
-    """Starts the study and kills a process of it at a random time: which, and the chunks there; None if too late."""
-    command = runs.start(out)
-    time.sleep(die.uniform(0.0, seconds))
+def kill_one(runs: Runs, out: str, die: random.Random, whole: int) -> tuple[str, int] | None:
+    """Starts the study and kills a process of it at a random moment: which, and the chunks there; None if too late.
+
+    The moment is up to 0.2 s after a random chunk is there; the 0th is there when the command has begun.
+    """
+    command, aim = runs.start(out), die.randrange(whole)
+    while runs.chunks(out) < aim and command.poll() is None:
+        time.sleep(0.005)
+    time.sleep(die.uniform(0.0, 0.2 if aim else 3.0))
     choice = processes(command)
     victim = die.choice(sorted(choice))
     if command.poll() is not None:
@@ -122,7 +127,7 @@ def main() -> int:
         print(f"{chosen.executor}: a run takes {seconds:.1f} s and has {whole} chunks", flush=True)
         while kills < chosen.count:
             out = f"run{kills}"
-            killed = kill_one(runs, out, die, seconds)
+            killed = kill_one(runs, out, die, whole)
             if killed is None:
                 subprocess.run(["rm", "-rf", str(runs.folder / out)], check=True)
                 continue

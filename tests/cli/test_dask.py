@@ -9,18 +9,27 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from driftax import DriftaxError
+from driftax.compare.weak_error import Leaves
+from driftax.simulate.ensemble import LeafStatistics
+from driftax.statistics.streaming import Moments
+from driftax.study.chunks import Chunk
+from driftax.study.identity import arithmetic
+from driftax.study.recipe import Recipe
+from driftax.study.worker import compute
 
 DISTRIBUTED = "needs dask, which is not installed here: pip install 'driftax[dask]'"
 
 
 def numbers(directory: str | Path) -> str:
-    found = json.loads((Path(directory) / "results.json").read_text())
-    return json.dumps([found[key] for key in ("results", "means", "errors")])
+    """All numbers of a run, with every bit."""
+    return json.dumps(json.loads((Path(directory) / "results.json").read_text())["results"])
 
 
 def workers_of(process: int) -> list[int]:
@@ -36,12 +45,12 @@ def workers_of(process: int) -> list[int]:
 def test_a_cluster_survives_the_death_of_a_worker_with_the_same_bits(study, driftax):
     """Two worker processes; one is killed in the middle, and its chunk is computed by the other."""
     pytest.importorskip("distributed", reason=DISTRIBUTED)
-    path, words = study(), ["--members", "160000", "--out"]
-    driftax("verify", path, *words, "reference")
-    command = [sys.executable, "-m", "driftax", "verify", str(path), *words, "cluster", "--json"]
+    path, words = study(), ["--members", "250000", "--out"]
+    driftax("simulate", path, *words, "reference")
+    command = [sys.executable, "-m", "driftax", "simulate", str(path), *words, "cluster", "--json"]
     command += ["--executor", "dask", "--workers", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while len(list(Path("cluster").glob("chunks/*/*.zip"))) < 5 and process.poll() is None:
+        while len(list(Path("cluster").glob("chunks/*/*.zip"))) < 4 and process.poll() is None:
             time.sleep(0.05)
         workers = workers_of(process.pid)
         os.kill(workers[0], signal.SIGKILL)
@@ -84,12 +93,6 @@ def test_without_dask_the_extra_is_named(study, driftax, monkeypatch):
 
 @pytest.mark.parametrize("part", ["driftax", "packages", "arithmetic", "study"])
 def test_a_worker_that_would_compute_other_bits_refuses(part, study):
-    from driftax.compare.weak_error import Leaves
-    from driftax.study.chunks import Chunk
-    from driftax.study.identity import arithmetic
-    from driftax.study.recipe import Recipe
-    from driftax.study.worker import compute
-
     path = study()
     recipe = pickle.loads(pickle.dumps(Recipe.of(path, path.read_text(), 0, False)))
     chunk, wanted = Chunk(0, False, Leaves(0, 1024)), recipe.identity(arithmetic())
@@ -101,12 +104,76 @@ def test_a_worker_that_would_compute_other_bits_refuses(part, study):
 
 
 def test_a_file_that_only_the_client_sees_is_named(study):
-    from driftax.compare.weak_error import Leaves
-    from driftax.study.chunks import Chunk
-    from driftax.study.recipe import Recipe
-    from driftax.study.worker import compute
-
     path = study()
     recipe = Recipe(path, path.read_text(), (path.with_name("loss.py"),), 0, False)
     with pytest.raises(DriftaxError, match=r"loss\.py: no such file there"):
         compute(recipe, {}, Chunk(0, False, Leaves(0, 1024)))
+
+
+def test_a_worker_does_not_run_code_that_has_changed(study, tmp_path):
+    """Python imports a file once; a long-lived worker would compute with the old one."""
+    loss, path = tmp_path / "loss.py", study()
+    recipe = Recipe(path, path.read_text(), (loss,), 0, False)
+    loss.write_text("SCALE = 1.0")
+    compute(recipe, recipe.identity(arithmetic()), Chunk(0, False, Leaves(0, 1024)))
+    loss.write_text("SCALE = 2.0")
+    with pytest.raises(DriftaxError, match="changed since this worker ran it"):
+        compute(recipe, recipe.identity(arithmetic()), Chunk(0, False, Leaves(0, 1024)))
+
+
+class Cluster:
+    """A client whose futures are done at once; a chunk of the rung `fatal` kills its workers."""
+
+    def __init__(self, fatal: int = -1):
+        self.fatal, self.cancelled = fatal, []
+
+    def nthreads(self):
+        return {"tcp://a": 2}
+
+    def wait_for_workers(self, count):
+        pass
+
+    def run(self, function):
+        return {"tcp://a": function()}
+
+    def submit(self, function, recipe, identity, chunk, **options):
+        cluster = self
+
+        class Future:
+            def result(self):
+                from distributed import KilledWorker
+
+                if chunk.rung == cluster.fatal:
+                    raise KilledWorker("task", None, 3)
+                zero = np.zeros((1, 1, 1, 1))
+                return LeafStatistics(Moments(zero[0, 0], zero[0], zero), zero[0].astype(int))
+
+        return Future()
+
+    def cancel(self, futures):
+        self.cancelled += futures
+
+
+@pytest.fixture
+def executor(study, monkeypatch):
+    pytest.importorskip("distributed", reason=DISTRIBUTED)
+    from driftax.study.cluster import DaskExecutor
+
+    monkeypatch.setattr("distributed.wait", lambda futures, **options: types.SimpleNamespace(done=futures))
+    path = study()
+    recipe = Recipe.of(path, path.read_text(), 0, False)
+    return lambda cluster: DaskExecutor(cluster, recipe, print)
+
+
+def test_every_chunk_comes_back_although_all_that_were_handed_out_are_done(executor):
+    chunks = [Chunk(0, False, Leaves(8 * i, 8192)) for i in range(11)]
+    assert sorted(done.chunk for done in executor(Cluster()).run([], chunks)) == chunks
+
+
+def test_a_chunk_that_kills_its_workers_is_named(executor):
+    cluster = Cluster(fatal=1)
+    chunks = [Chunk(rung, False, Leaves(0, 8192)) for rung in range(3)]
+    with pytest.raises(DriftaxError) as error:
+        list(executor(cluster).run([], chunks))
+    assert chunks[1].name in error.value.asked and "4 workers died" in error.value.found
+    assert len(cluster.cancelled) == 1

@@ -55,11 +55,7 @@ def execute(
     text = read_text(study)
     read = read_study(study, text)
     compare = read.comparison(verb)
-    if report:
-        from driftax.cli.page import need_report
-
-        need_report(f"`driftax {verb} --report`")
-    _check_cluster(cluster)
+    _check_flags(verb, report, cluster)
     directory = directory_for(verb, read.name, ensemble.out)
     numbers = {"seed": ensemble.seed, "members": ensemble.members, "budget_seconds": ensemble.budget, **flags}
     wanted = request(text, study.parent, verb=verb, **numbers)
@@ -71,11 +67,7 @@ def execute(
             results = _compute(verb, read, text, directory, ensemble, cluster, output, numbers)
             results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
             write(directory, results, wanted)
-    if output.json:
-        show_json(results)
-    else:
-        show_tables(tables(results), output)
-        say(_origin(results), output)
+    _show(results, tables, output)
     again = " (of an earlier run; --fresh runs again)" if reused else ""
     say(f"results: {directory / 'results.json'}{again}", output)
     if report:
@@ -83,6 +75,14 @@ def execute(
 
         say(f"report: {write_page(directory, read.name, results)}", output)
     return results
+
+
+def _show(results: dict[str, Any], tables: Callable[[dict[str, Any]], list[Table]], output: Output) -> None:
+    if output.json:
+        show_json(results)
+        return
+    show_tables(tables(results), output)
+    say(_origin(results), output)
 
 
 def _compute(
@@ -129,8 +129,12 @@ def _executor(cluster: Cluster, recipe: Recipe, tell: Callable[[str], None]) -> 
         yield executor
 
 
-def _check_cluster(cluster: Cluster) -> None:
-    """Refuses flags that would be passed over in silence."""
+def _check_flags(verb: str, report: bool, cluster: Cluster) -> None:
+    """Refuses what cannot be done, and flags that would be passed over in silence, before anything runs."""
+    if report:
+        from driftax.cli.page import need_report
+
+        need_report(f"`driftax {verb} --report`")
     for flag in ("scheduler", "workers"):
         value = getattr(cluster, flag)
         if value is not None and cluster.executor == "local":

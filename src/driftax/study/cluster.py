@@ -51,18 +51,18 @@ class DaskExecutor(AbstractExecutor):
         running: dict[Any, Chunk] = {}
         try:
             while True:
-                with self._scheduler_lost():
+                with _scheduler_there():
                     for chunk in islice(rest, max(0, _AHEAD * self._threads() - len(running))):
                         future = self._client.submit(
                             compute, self._recipe, self._identity, chunk, pure=False, retries=_RETRIES
                         )
                         running[future] = chunk
+                    if not running:
+                        return
                     finished = self._finished(running)
                 for future in finished:
                     chunk = running.pop(future)
                     yield Done(chunk, self._result(future, chunk))
-                if not running:
-                    return
         finally:
             with contextlib.suppress(Exception):
                 self._client.cancel(list(running))
@@ -71,8 +71,6 @@ class DaskExecutor(AbstractExecutor):
         """Some that are finished; none where nothing happens for a while."""
         from distributed import TimeoutError, wait
 
-        if not running:
-            return []
         try:
             return list(wait(list(running), timeout=_ANSWER_SECONDS, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
@@ -93,8 +91,7 @@ class DaskExecutor(AbstractExecutor):
         from distributed import KilledWorker
 
         try:
-            with self._scheduler_lost():
-                return future.result()
+            return future.result()
         except KilledWorker as killed:
             deaths = killed.allowed_failures + 1
             raise DriftaxError(
@@ -102,7 +99,13 @@ class DaskExecutor(AbstractExecutor):
                 f"{deaths} workers died one after the other while they computed it; the last: {killed.last_worker}",
                 "workers with more memory (their logs say why they died), then the same command: it goes on from there",
             ) from None
-        except (ImportError, RuntimeError) as error:  # it has no driftax, or its device failed
+        except CancelledError as error:
+            _refuse_scheduler(error)
+        except (
+            ImportError,
+            RuntimeError,
+            OSError,
+        ) as error:  # no driftax there, or its device or disk failed
             _refuse_worker(error)
 
     def _common_arithmetic(self) -> str:
@@ -110,7 +113,7 @@ class DaskExecutor(AbstractExecutor):
         if not self._client.nthreads():
             self._tell("waiting for the first worker")
         self._client.wait_for_workers(1)
-        with self._scheduler_lost():
+        with _scheduler_there():
             try:
                 kinds = sorted(set(self._client.run(rounding).values()))
             except Exception as error:  # dask hands on the text of a worker's error, not its type
@@ -124,17 +127,6 @@ class DaskExecutor(AbstractExecutor):
                 "workers of one kind, or XLA_FLAGS=--xla_cpu_max_isa=AVX2 in the environment of all",
             )
         return kinds[0]
-
-    @contextlib.contextmanager
-    def _scheduler_lost(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, CancelledError) as error:
-            raise DriftaxError(
-                "chunks on the cluster",
-                f"its scheduler is gone ({type(error).__name__})",
-                "a new scheduler and the same command: it goes on from the chunks that are stored",
-            ) from error
 
 
 @contextlib.contextmanager
@@ -187,6 +179,14 @@ def _local_cluster(workers: int | None) -> Any:
 
 
 @contextlib.contextmanager
+def _scheduler_there() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, CancelledError) as error:
+        _refuse_scheduler(error)
+
+
+@contextlib.contextmanager
 def _silenced(name: str) -> Iterator[None]:
     """Without what a logger writes below CRITICAL: what matters of it is told in one line."""
     logger = logging.getLogger(name)
@@ -198,10 +198,18 @@ def _silenced(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _refuse_scheduler(error: Exception) -> NoReturn:
+    raise DriftaxError(
+        "chunks on the cluster",
+        f"its scheduler is gone ({type(error).__name__})",
+        "a new scheduler and the same command: it goes on from the chunks that are stored",
+    ) from error
+
+
 def _refuse_worker(error: Exception) -> NoReturn:
     raise DriftaxError(
         "chunks on the workers of the cluster",
-        f"one that cannot compute them: {' '.join(str(error).split())[:200]}",
+        f"one that cannot compute them: {type(error).__name__}: {' '.join(str(error).split())[:200]}",
         "the same environment on every worker, then the same command: it goes on from there",
     ) from None
 

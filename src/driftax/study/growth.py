@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -92,9 +93,17 @@ def _finished(
             absent.append(chunk)
         else:
             yield Done(chunk, statistics), False
-    for done in executor.run(studies, _due(absent, deadline)):
-        store.write(*done)
-        yield done, True
+    with ThreadPoolExecutor(
+        max_workers=1
+    ) as writer:  # a disk is slow, and the next chunk need not wait for it
+        writing: Future[None] | None = None
+        for done in executor.run(studies, _due(absent, deadline)):
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(store.write, *done)
+            yield done, True
+        if writing is not None:
+            writing.result()
 
 
 def _due(chunks: Sequence[Chunk], deadline: float) -> Iterator[Chunk]:

@@ -39,10 +39,12 @@ def locked(directory: Path) -> Iterator[None]:
                 f"another process is writing there: {file.read().strip() or 'it has just begun'}",
                 "wait until it has ended, or --out DIR, another directory",
             )
-        file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # a disk that is full has no room for courtesies
+            os.ftruncate(file.fileno(), 0)
+            os.write(
+                file.fileno(), f"process {os.getpid()} on {socket.gethostname()}, since {since}\n".encode()
+            )
         yield
 
 

@@ -32,7 +32,7 @@ class Recipe(NamedTuple):
     @classmethod
     def of(cls, path: Path, text: str, seed: int, allow_obstructed: bool) -> "Recipe":
         """The recipe of a study that was read from a file."""
-        path = path.resolve()
+        path = path.absolute()
         return cls(path, text, tuple(named_files(text, path.parent)), seed, allow_obstructed)
 
     def identity(self, arithmetic: str) -> Identity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from pathlib import Path
 
 import jax
 
@@ -14,6 +15,7 @@ from driftax.study.identity import Identity, arithmetic, difference
 from driftax.study.recipe import Recipe, rung_study
 
 _making = threading.Lock()  # threads of one worker share what one of them makes
+_read: dict[tuple[Path, ...], str] = {}  # the files of studies, and their digest when this process ran them
 
 
 def rounding() -> str:
@@ -53,3 +55,6 @@ def _check(recipe: Recipe, wanted: Identity) -> None:
             f"it would compute other bits: {difference(wanted, own)}",
             "the same driftax, packages, files and kind of processor on all (docs/clusters.md)",
         )
+    if _read.setdefault(recipe.files, own["files"]) != own["files"]:  # Python imports a file once
+        names = ", ".join(path.name for path in recipe.files)
+        raise DriftaxError(asked, f"{names}: changed since this worker ran it", "new workers")
