@@ -64,6 +64,6 @@ $(DEMO_READY): pyproject.toml | $(CREATED)
 	@touch $@
 
 $(TEST_READY): pyproject.toml | $(CREATED)
-	$(PIP) install --quiet --editable '.[dev,report]'
+	$(PIP) install --quiet --editable '.[dev,report,dask]'
 	@$(if $(strip $(TORCH)),$(PIP) install --quiet '$(TORCH)' || echo "$(TORCH) cannot be had here: the tests that need torch will skip.",true)
 	@touch $@ $(DEMO_READY)

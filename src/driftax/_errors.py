@@ -15,3 +15,7 @@ class DriftaxError(ValueError):
     def __init__(self, asked: str, found: str, instead: str) -> None:
         self.asked, self.found, self.instead = asked, found, instead
         super().__init__(f"asked: {asked}\nfound: {found}\ninstead: {instead}")
+
+    def __reduce__(self) -> tuple[type[DriftaxError], tuple[str, str, str]]:
+        """An error of a worker reaches the user as it was raised."""
+        return type(self), (self.asked, self.found, self.instead)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from driftax import DriftaxError, EmpiricalNoise
-from driftax.cli.store import request
 from driftax.study.build import build_chain, start_params
+from driftax.study.results import request
 from driftax.study.spec import load_study
 
 STUDY = """
@@ -94,10 +94,12 @@ def test_recorded_gradients_beside_the_study_file(tmp_path):
     assert isinstance(chain.noise, EmpiricalNoise) and not chain.noise.replacement
     exact = np.cov(recorded.T) / 2 * (5 / 7)
     np.testing.assert_allclose(chain.noise.covariance(chain.objective, PARAMS), exact, rtol=1e-12)
-    before = request(study.path)
-    assert request(study.path) == before
+    before = request(study.path.read_text(), tmp_path)
+    assert request(study.path.read_text(), tmp_path) == before
     EmpiricalNoise(2 * recorded).save(tmp_path / "runs" / "gradients.npz")
-    assert request(study.path) != before  # stored results belong to the recorded gradients
+    assert (
+        request(study.path.read_text(), tmp_path) != before
+    )  # stored results belong to the recorded gradients
     sample = chain.noise.sample(jax.random.key(0), chain.objective, PARAMS)
     assert sample.shape == (2,)
 

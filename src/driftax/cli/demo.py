@@ -11,7 +11,6 @@ from driftax.cli.environment import prepare
 from driftax.cli.options import OUTPUT, Members, Output, Seed
 from driftax.cli.page import need_report, write_page
 from driftax.cli.show import Table, progress, say, show_json, show_tables
-from driftax.cli.store import directory_for, write
 
 _TITLE = "AdamW on logistic regression: the optimizer and its compiled equations"
 
@@ -32,6 +31,8 @@ def demo(
     """
     prepare()
     need_report("`driftax demo`")
+    from driftax.study.results import directory_for, write
+
     directory = directory_for("demo", "", Path("driftax-out") / "demo" if out is None else out)
     from driftax.cli.local_order import certificate_json
     from driftax.study.demo import run_demo

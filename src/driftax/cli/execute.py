@@ -1,16 +1,22 @@
-"""What `simulate` and `verify` have in common: read, run or reuse, write, tell."""
+"""What `simulate` and `verify` have in common: read, run or resume, write, tell."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from driftax._errors import DriftaxError
 from driftax.cli.environment import prepare
-from driftax.cli.options import Ensemble, Output
-from driftax.cli.show import Table, progress, say, show_json, show_tables
-from driftax.cli.store import directory_for, request, stored, write
+from driftax.cli.options import Cluster, Ensemble, Output
+from driftax.cli.show import Table, note, progress, say, show_json, show_tables
+
+if TYPE_CHECKING:
+    from driftax.study.executors import AbstractExecutor
+    from driftax.study.recipe import Recipe
+    from driftax.study.spec import Study
 
 Runner = Callable[..., dict[str, Any]]
 
@@ -19,6 +25,7 @@ def execute(
     verb: str,
     study: Path,
     ensemble: Ensemble,
+    cluster: Cluster,
     output: Output,
     tables: Callable[[dict[str, Any]], list[Table]],
     *,
@@ -31,6 +38,7 @@ def execute(
         verb: `simulate` or `verify`.
         study: the file.
         ensemble: how much to run, and where the results go.
+        cluster: who computes.
         output: how to answer.
         tables: the results as tables.
         report: whether a page is written beside the results.
@@ -40,33 +48,26 @@ def execute(
         The results: the JSON of the verb.
     """
     prepare()
-    from driftax.study.spec import load_study
+    from driftax.study.lock import locked
+    from driftax.study.results import directory_for, request, stored, write
+    from driftax.study.spec import read_study, read_text
 
-    read = load_study(study)
+    text = read_text(study)
+    read = read_study(study, text)
     compare = read.comparison(verb)
-    if report:
-        from driftax.cli.page import need_report
-
-        need_report(f"`driftax {verb} --report`")
+    _check_flags(verb, report, cluster)
     directory = directory_for(verb, read.name, ensemble.out)
     numbers = {"seed": ensemble.seed, "members": ensemble.members, "budget_seconds": ensemble.budget, **flags}
-    wanted = request(study, verb=verb, **numbers)
+    wanted = request(text, study.parent, verb=verb, **numbers)
     grows = ensemble.members is None and compare.members is None
     results = None if ensemble.fresh else stored(directory, wanted, grows)
     reused = results is not None
     if results is None:
-        from driftax.study import run
-
-        runner: Runner = getattr(run, f"run_{verb}")
-        with progress(output) as tell:
-            results = runner(read, progress=tell, **numbers)
-        results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
-        write(directory, results, wanted)
-    if output.json:
-        show_json(results)
-    else:
-        show_tables(tables(results), output)
-        say(_origin(results), output)
+        with locked(directory):
+            results = _compute(verb, read, text, directory, ensemble, cluster, output, numbers)
+            results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
+            write(directory, results, wanted)
+    _show(results, tables, output)
     again = " (of an earlier run; --fresh runs again)" if reused else ""
     say(f"results: {directory / 'results.json'}{again}", output)
     if report:
@@ -74,6 +75,74 @@ def execute(
 
         say(f"report: {write_page(directory, read.name, results)}", output)
     return results
+
+
+def _show(results: dict[str, Any], tables: Callable[[dict[str, Any]], list[Table]], output: Output) -> None:
+    if output.json:
+        show_json(results)
+        return
+    show_tables(tables(results), output)
+    say(_origin(results), output)
+
+
+def _compute(
+    verb: str,
+    study: Study,
+    text: str,
+    directory: Path,
+    ensemble: Ensemble,
+    cluster: Cluster,
+    output: Output,
+    numbers: dict[str, Any],
+) -> dict[str, Any]:
+    """Runs what the directory does not have yet, and keeps every chunk that is finished."""
+    from driftax.study import run
+    from driftax.study.growth import Workshop
+    from driftax.study.recipe import Recipe
+    from driftax.study.store import ChunkStore
+
+    def tell_line(message: str) -> None:
+        note(message, output)
+
+    runner: Runner = getattr(run, f"run_{verb}")
+    seed = study.seed if ensemble.seed is None else ensemble.seed
+    recipe = Recipe.of(study.path, text, seed, numbers["allow_obstructed"])
+    with _executor(cluster, recipe, tell_line) as executor, progress(output) as tell:
+        store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell_line, ensemble.fresh)
+        try:
+            return runner(study, progress=tell, workshop=Workshop(executor, store), **numbers)
+        except KeyboardInterrupt:
+            kept = f"{len(store)} finished chunks are in {store.directory}"
+            raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
+
+
+@contextmanager
+def _executor(cluster: Cluster, recipe: Recipe, tell: Callable[[str], None]) -> Iterator[AbstractExecutor]:
+    from driftax.study.executors import LocalExecutor
+
+    if cluster.executor == "local":
+        yield LocalExecutor()
+        return
+    from driftax.study.cluster import dask_executor
+
+    with dask_executor(recipe, cluster.scheduler, cluster.workers, tell) as executor:
+        yield executor
+
+
+def _check_flags(verb: str, report: bool, cluster: Cluster) -> None:
+    """Refuses what cannot be done, and flags that would be passed over in silence, before anything runs."""
+    if report:
+        from driftax.cli.page import need_report
+
+        need_report(f"`driftax {verb} --report`")
+    for flag in ("scheduler", "workers"):
+        value = getattr(cluster, flag)
+        if value is not None and cluster.executor == "local":
+            found = "--executor local, which has neither scheduler nor workers"
+            raise DriftaxError(f"--{flag} {value}", found, f"--executor dask --{flag} {value}")
+    if cluster.scheduler is not None and cluster.workers is not None:
+        found = f"--scheduler {cluster.scheduler}, a cluster that has its workers already"
+        raise DriftaxError(f"--workers {cluster.workers}", found, "one of the two flags")
 
 
 def _command(verb: str, study: Path, ensemble: Ensemble, flags: dict[str, Any]) -> str:

@@ -70,8 +70,8 @@ def _run(words: list[str]) -> int:
         return _refuse(DriftaxError(shlex.join(["driftax", *words]), message, f"{verb} --help"), words)
     except DriftaxError as error:
         return _refuse(error, words)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         raise

@@ -66,6 +66,9 @@ Seed = Annotated[
 Members = Annotated[
     int | None, Parameter(converter=whole, validator=between(2.0, _LARGEST, "a whole number of 2 or more"))
 ]
+Workers = Annotated[
+    int | None, Parameter(converter=whole, validator=between(1.0, _LARGEST, "a whole number of 1 or more"))
+]
 Budget = Annotated[float | None, Parameter(converter=seconds)]
 Alpha = Annotated[float, Parameter(validator=between(_ABOVE_ZERO, 0.5, "a probability in (0, 0.5]"))]
 Rung = Annotated[float, Parameter(validator=between(_ABOVE_ZERO, 1.0, "a factor in (0, 1]"))]
@@ -99,7 +102,7 @@ class Ensemble:
         seed: Seed of every random number, instead of the file's.
         members: Members of every ensemble, instead of the file's.
         budget: Time to spend, such as 90s, 5m or 1h.
-        fresh: Compute again, although the directory has the results of this very request.
+        fresh: Compute again: the results and the finished chunks of this request are not used.
     """
 
     out: Path | None = None
@@ -109,5 +112,22 @@ class Ensemble:
     fresh: bool = False
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Cluster:
+    """Who computes the members.
+
+    Args:
+        executor: This process with all its devices, or the workers of a dask cluster.
+        scheduler: Address of the dask scheduler (default $DRIFTAX_SCHEDULER, else a cluster on this machine).
+        workers: Worker processes of the cluster on this machine (default one per core).
+    """
+
+    executor: Literal["local", "dask"] = "local"
+    scheduler: str | None = None
+    workers: Workers = None
+
+
 OUTPUT = Output()
 ENSEMBLE = Ensemble()
+CLUSTER = Cluster()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,24 +37,21 @@ def show_tables(tables: list[Table], output: Output) -> None:
 
 def show_json(value: Any) -> None:
     """Prints one JSON object; what is not a finite number is null."""
-    print(json.dumps(finite(value), allow_nan=False))
+    from driftax.study.results import plain
 
-
-def finite(value: Any) -> Any:
-    """A copy with null for every number JSON cannot write, and lists for tuples."""
-    if isinstance(value, dict):
-        return {str(key): finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(entry) for entry in value]
-    if hasattr(value, "tolist"):  # numpy and JAX arrays and scalars
-        return finite(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(plain(value), allow_nan=False))
 
 
 def say(message: str, output: Output) -> None:
     """A line beside the answer: on standard error where standard output is for JSON."""
     if not output.quiet:
         print(message, file=sys.stderr if output.json else sys.stdout)
+
+
+def note(message: str, output: Output) -> None:
+    """A line on how a run goes: on standard error, beside the progress bar."""
+    if not output.quiet:
+        print(message, file=sys.stderr)
 
 
 @contextmanager

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from driftax.cli.execute import execute
-from driftax.cli.options import ENSEMBLE, OUTPUT, AllowObstructed, Ensemble, Output, Report, StudyFile
+from driftax.cli.options import (
+    CLUSTER,
+    ENSEMBLE,
+    OUTPUT,
+    AllowObstructed,
+    Cluster,
+    Ensemble,
+    Output,
+    Report,
+    StudyFile,
+)
 from driftax.cli.show import Table
 
 
@@ -16,13 +26,16 @@ def simulate(
     allow_obstructed: AllowObstructed = False,
     report: Report = False,
     ensemble: Ensemble = ENSEMBLE,
+    cluster: Cluster = CLUSTER,
     output: Output = OUTPUT,
 ) -> int:
     """Optimizer and equations side by side, as ensembles on rung 1.
 
     Means with their standard errors at the recorded steps; results.json goes to --out.
     """
-    execute("simulate", study, ensemble, output, tables, report=report, allow_obstructed=allow_obstructed)
+    execute(
+        "simulate", study, ensemble, cluster, output, tables, report=report, allow_obstructed=allow_obstructed
+    )
     return 0
 
 

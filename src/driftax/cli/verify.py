@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from driftax.cli.execute import execute
-from driftax.cli.options import ENSEMBLE, OUTPUT, AllowObstructed, Alpha, Ensemble, Output, Report, StudyFile
+from driftax.cli.options import (
+    CLUSTER,
+    ENSEMBLE,
+    OUTPUT,
+    AllowObstructed,
+    Alpha,
+    Cluster,
+    Ensemble,
+    Output,
+    Report,
+    StudyFile,
+)
 from driftax.cli.show import Table
 
 CONSISTENT, REFUTED, INCONCLUSIVE = 0, 1, 3
@@ -19,6 +30,7 @@ def verify(
     allow_obstructed: AllowObstructed = False,
     report: Report = False,
     ensemble: Ensemble = ENSEMBLE,
+    cluster: Cluster = CLUSTER,
     output: Output = OUTPUT,
 ) -> int:
     """Weak order along a ladder: exit 0 consistent, 1 refuted, 3 inconclusive.
@@ -33,6 +45,7 @@ def verify(
         "verify",
         study,
         ensemble,
+        cluster,
         output,
         tables,
         report=report,

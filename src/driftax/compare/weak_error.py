@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -11,8 +10,17 @@ import numpy as np
 
 from driftax._types import Key
 from driftax.compare.order_test import RungError
-from driftax.simulate.ensemble import Rung, Start, run_leaves
+from driftax.simulate.ensemble import LeafStatistics, Rung, Start, run_leaves
 from driftax.statistics.streaming import Moments, controlled, merge
+
+CHUNK = 8  # leaves that are run, sent and stored together
+
+
+class Leaves(NamedTuple):
+    """Consecutive leaves: `members` members from the leaf `first` on; the last leaf may count in part."""
+
+    first: int
+    members: int
 
 
 class Means(NamedTuple):
@@ -39,6 +47,7 @@ class RungStudy:
         self.columns = rung.columns(start.state.size)
         self.members = 0
         self._moments: Moments | None = None
+        self._waiting: dict[int, tuple[Leaves, LeafStatistics]] = {}
         self.refinement: RungStudy | None = None  # a smaller study that measures the integrator's bias
         self.failed = np.zeros((len(record), 1 + len(rung.equations)), dtype=int)
 
@@ -51,20 +60,48 @@ class RungStudy:
 
     def grow(self, members: int) -> None:
         """Runs leaves until there are `members` members; the last leaf may count in part."""
+        for leaves in self.missing(members):
+            self.add(leaves, self.run(leaves))
+
+    def missing(self, members: int) -> list[Leaves]:
+        """The leaves that bring the ensemble to `members` members, cut where their number is a multiple of `CHUNK`."""
         if members <= self.members:
-            return
+            return []
         if self.members % self.rung.leaf:
             raise ValueError("an ensemble whose last leaf is not whole cannot grow")
-        leaf, first = self.rung.leaf, self.members // self.rung.leaf
-        missing = members - self.members
-        sizes = np.full(-(-missing // leaf), leaf)
-        sizes[-1] = missing - leaf * (len(sizes) - 1)
+        whole = CHUNK * self.rung.leaf
+        cuts = [self.members, *range((self.members // whole + 1) * whole, members, whole), members]
+        return [
+            Leaves(begin // self.rung.leaf, end - begin) for begin, end in zip(cuts, cuts[1:], strict=False)
+        ]
+
+    def run(self, leaves: Leaves, room: int = CHUNK) -> LeafStatistics:
+        """The statistics of leaves, which do not depend on what else was run.
+
+        Args:
+            leaves: which.
+            room: of how many leaves the number that is compiled is a multiple.
+        """
+        leaf = self.rung.leaf
+        sizes = np.full(-(-leaves.members // leaf), leaf)
+        sizes[-1] = leaves.members - leaf * (len(sizes) - 1)
+        padded = np.pad(sizes, (0, -len(sizes) % room))
         segments = np.diff(np.asarray([int(self.start.handover), *self.record]))
-        block = run_leaves(self.rung, self.key, first, sizes, self.start, segments)
-        for leaf_moments in _leaves(block.moments):  # in leaf order: sums of floats depend on it
-            self._moments = merge(self._moments, leaf_moments)
-        self.failed += block.failed.sum(axis=0)
-        self.members = members
+        return run_leaves(self.rung, self.key, leaves.first, padded, self.start, segments).part(0, len(sizes))
+
+    def add(self, leaves: Leaves, statistics: LeafStatistics) -> None:
+        """Takes the statistics of leaves; those that come before their turn wait for it.
+
+        Sums of floats depend on their order, and this one is the leaves' own.
+        """
+        self._waiting[leaves.first] = leaves, statistics
+        while found := self._waiting.pop(self.members // self.rung.leaf, None):
+            (_, members), (moments, failed) = found
+            for leaf in range(len(failed)):
+                own = Moments(moments.members[leaf], moments.mean[leaf], moments.comoment[leaf])
+                self._moments = merge(self._moments, own)
+            self.failed += failed.sum(axis=0)
+            self.members += members
 
     def error(self, model: int, observable: int, record: int = -1) -> RungError:
         """The weak error of a model for an observable at one recorded step."""
@@ -96,11 +133,6 @@ class RungStudy:
     def failures(self, model: int | None) -> int:
         """Members of a process that left the domain by the last recorded step."""
         return int(self.failed[-1, 0 if model is None else 1 + model])
-
-
-def _leaves(block: Moments) -> Iterator[Moments]:
-    for leaf in range(len(block.members)):
-        yield Moments(block.members[leaf], block.mean[leaf], block.comoment[leaf])
 
 
 def rung_key(seed: int, position: int) -> Key:

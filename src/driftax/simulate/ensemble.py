@@ -310,7 +310,14 @@ def _run_leaves(rung: Rung, keys, sizes, start: Start, segments):
 
     def local(own, shared):
         own_rung, own_start, own_segments = eqx.combine(shared, static)
-        return jax.lax.map(lambda leaf: _run_leaf(own_rung, leaf[0], leaf[1], own_start, own_segments), own)
+
+        def run(leaf):
+            return _run_leaf(own_rung, leaf[0], leaf[1], own_start, own_segments)
+
+        def skip(leaf):
+            return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(run, leaf))
+
+        return jax.lax.map(lambda leaf: jax.lax.cond(leaf[1] > 0, run, skip, leaf), own)
 
     spread = jax.shard_map(
         local,
@@ -328,24 +335,33 @@ class LeafStatistics(NamedTuple):
     moments: Moments
     failed: np.ndarray
 
+    def part(self, begin: int, end: int) -> "LeafStatistics":
+        """Those of some of the leaves."""
+        members, mean, comoment = (array[begin:end] for array in self.moments)
+        return LeafStatistics(Moments(members, mean, comoment), self.failed[begin:end])
+
 
 def run_leaves(
     rung: Rung, key: Key, first: int, sizes: np.ndarray, start: Start, segments: np.ndarray
 ) -> LeafStatistics:
     """Runs consecutive leaves of one rung.
 
+    Every number of leaves is a program of its own: pad `sizes` with zeros to one that is compiled already.
+
     Args:
         rung: what runs.
         key: of the rung; leaf i uses `fold_in(key, i)`.
         first: number of the first leaf.
-        sizes: how many members of each leaf count.
+        sizes: how many members of each leaf count; a leaf of size 0 takes no time, and its statistics are 0.
         start: where members start.
         segments: optimizer steps between recorded steps.
     """
     devices = len(jax.devices())
     padded = -(-len(sizes) // devices) * devices
-    counted = jnp.asarray(np.pad(sizes, (0, padded - len(sizes))))
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(padded))
+    dealt = np.arange(padded).reshape(-1, devices).T.reshape(-1)  # in turn, so that padding burdens all alike
+    counted = jnp.asarray(np.pad(sizes, (0, padded - len(sizes)))[dealt])
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.asarray(dealt))
     result = _run_leaves(rung, keys, counted, start, jnp.asarray(segments))
-    count, mean, comoment, failed = (np.asarray(array)[: len(sizes)] for array in result)
+    place = np.argsort(dealt)[: len(sizes)]
+    count, mean, comoment, failed = (np.asarray(array)[place] for array in result)
     return LeafStatistics(Moments(count, mean, comoment), failed)

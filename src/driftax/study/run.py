@@ -17,9 +17,11 @@ from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import as_latex_lines, obstruction_sentence, record_rows, title
 from driftax.simulate.schemes import NearlyAdditive
 from driftax.study.build import build_chain, natural_start, state_to_look_at
+from driftax.study.chunks import missing
 from driftax.study.experiment import Experiment, derivation_nodes
+from driftax.study.growth import Progress, Workshop, grow, tell_of_stored
 from driftax.study.spec import Study
-from driftax.study.verification import Progress, Verification, verify
+from driftax.study.verification import Verification, verify
 
 SIMULATED_MEMBERS = {True: 256, False: 16384}  # by whether the law is a minibatch law
 
@@ -60,6 +62,7 @@ def run_simulate(
     budget_seconds: float | None = None,
     progress: Progress | None = None,
     allow_obstructed: bool = False,
+    workshop: Workshop | None = None,
 ) -> dict[str, Any]:
     """The optimizer and every model side by side on rung 1.
 
@@ -70,6 +73,7 @@ def run_simulate(
         budget_seconds: stops adding members when it is spent.
         progress: told the fraction done and what is being done.
         allow_obstructed: runs an order-2 equation where order 2 does not exist.
+        workshop: who computes, and where finished chunks are kept; left out, this process, and nowhere.
 
     Returns:
         The JSON of `driftax simulate`.
@@ -81,16 +85,21 @@ def run_simulate(
     tell, started = progress or _silent, time.monotonic()
     tell(0.0, "compiling")
     rung = experiment.rung_study(0, seed)
-    block = 8 * rung.rung.leaf
-    while rung.members < wanted:
-        rung.grow(min(wanted, rung.members + block))
-        tell(rung.members / wanted, f"{rung.members:,} members")
-        if budget_seconds is not None and time.monotonic() - started > budget_seconds:
-            break
+    workshop = workshop or Workshop.here()
+    deadline = math.inf if budget_seconds is None else started + budget_seconds
+    tell_of_stored(workshop.store, missing([rung], [wanted], bias=False))
+    grow(workshop, [rung], [wanted], tell, bias=False, deadline=deadline)
     return {
         "results": _means(experiment, rung, members=True),
         "seconds": time.monotonic() - started,
-        "provenance": _provenance(study, experiment, seed, members=rung.members),
+        "provenance": _provenance(
+            study,
+            experiment,
+            seed,
+            members=rung.members,
+            complete=rung.members == wanted,
+            executor=workshop.executor.words,
+        ),
         **_description(study, experiment),
     }
 
@@ -104,6 +113,7 @@ def run_verify(
     alpha: float = 1e-3,
     progress: Progress | None = None,
     allow_obstructed: bool = False,
+    workshop: Workshop | None = None,
 ) -> dict[str, Any]:
     """The weak order of every model along the ladder, with verdicts.
 
@@ -115,11 +125,12 @@ def run_verify(
         alpha: probability with which a true claim is refuted, per row.
         progress: told the fraction done and what is being done.
         allow_obstructed: runs an order-2 equation where order 2 does not exist.
+        workshop: who computes, and where finished chunks are kept; left out, this process, and nowhere.
 
     Returns:
         The JSON of `driftax verify`.
     """
-    experiment = experiment_of(study, "verify", allow_obstructed)
+    experiment, workshop = experiment_of(study, "verify", allow_obstructed), workshop or Workshop.here()
     seed = study.seed if seed is None else seed
     done = verify(
         experiment,
@@ -128,6 +139,7 @@ def run_verify(
         budget_seconds=budget_seconds,
         false_alarm=alpha,
         progress=progress or _silent,
+        workshop=workshop,
     )
     return {
         "results": [_row(row, experiment) for row in done.rows],
@@ -138,6 +150,8 @@ def run_verify(
             seed,
             false_alarm=alpha,
             looks=done.looks,
+            complete=done.complete,
+            executor=workshop.executor.words,
             members={f"{s.scale:g}": s.members for s in done.studies},
         ),
         "means": [row for s in done.studies for row in _means(experiment, s)],

@@ -66,8 +66,17 @@ def load_study(path: str | Path) -> Study:
         DriftaxError: if the file cannot be read, has unknown or missing keys, values of a wrong type or
             out of range, or sections that do not fit each other. It names the file and the key.
     """
+    return read_study(path, read_text(path))
+
+
+def read_study(path: str | Path, text: str) -> Study:
+    """The study of a file's text; the files it names are looked for beside the file.
+
+    Raises:
+        DriftaxError: as `load_study` does.
+    """
     path = Path(path)
-    table = _read(path)
+    table = _table_of(path, text)
     try:
         return checked(_study(path, table))
     except DriftaxError as error:
@@ -77,10 +86,16 @@ def load_study(path: str | Path) -> Study:
 # --- the file ----------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_text(path: str | Path) -> str:
+    """The text of a study file.
+
+    Raises:
+        DriftaxError: if it cannot be read.
+    """
+    path = Path(path)
     asked = f"the study file {path}"
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         folder = path.parent
         others = sorted(str(p) for p in folder.glob("*.toml")) if folder.is_dir() else []
@@ -92,6 +107,9 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError as error:
         raise DriftaxError(asked, f"bytes that are not UTF-8 ({error.reason})", "a TOML text file") from None
+
+
+def _table_of(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -100,7 +118,9 @@ def _read(path: Path) -> dict[str, Any]:
         line = int(number[1]) if number else len(lines)
         shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""
         raise DriftaxError(
-            asked, f"TOML that cannot be read: {error}", f"valid TOML in line {line}: {shown}"
+            f"the study file {path}",
+            f"TOML that cannot be read: {error}",
+            f"valid TOML in line {line}: {shown}",
         ) from None
 
 

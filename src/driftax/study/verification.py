@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from driftax.compare.order_test import Answer, OrderTest, Verdict
-from driftax.compare.weak_error import RungStudy
-from driftax.study.experiment import BIAS_MEMBERS, Experiment
-
-Progress = Callable[[float, str], None]
+from driftax.compare.weak_error import CHUNK, RungStudy
+from driftax.study.chunks import missing
+from driftax.study.experiment import Experiment
+from driftax.study.growth import Progress, Workshop, grow, stored_members, tell_of_stored, work
 
 BUDGET_SECONDS = 300.0
-_BLOCK = 16  # leaves run at once
 LOOKS = 8  # how often the verdict may be looked at while members are added; the false alarm is shared
-_FIRST_MEMBERS = {True: 128, False: 8192}  # by whether the law is a minibatch law
 _MOST_MEMBERS = 2**23
 _MOST_GROWTH, _LEAST_GROWTH = 8.0, 1.3  # of the members, per look
+_FIRST_GROWTH = 2.0  # where nothing is known of the time a member takes
 
 
 class Row(NamedTuple):
@@ -37,6 +33,7 @@ class Verification(NamedTuple):
     studies: list[RungStudy]
     looks: int
     seconds: float
+    complete: bool  # whether every rung has the members asked for
 
 
 def verify(
@@ -47,6 +44,7 @@ def verify(
     budget_seconds: float | None,
     false_alarm: float,
     progress: Progress,
+    workshop: Workshop,
 ) -> Verification:
     """Runs the ladder and judges every model and observable.
 
@@ -58,54 +56,79 @@ def verify(
             no limit where they are given.
         false_alarm: probability with which a true claim is refuted, per row.
         progress: told the fraction done and what is being done.
+        workshop: who computes, and where finished chunks are kept.
     """
     started = time.monotonic()
     experiment.check()
-    count = len(experiment.ladder)
     progress(0.0, "compiling")
-    studies = [experiment.rung_study(position, seed) for position in range(count)]
-    if members is not None:
+    studies = [experiment.rung_study(position, seed) for position in range(len(experiment.ladder))]
+    if members is None:
+        deadline = started + (BUDGET_SECONDS if budget_seconds is None else budget_seconds)
+        rows = _grown(experiment, studies, workshop, deadline, false_alarm / LOOKS, progress)
+        looks, complete = len(workshop.store.looks), True
+    else:
         deadline = math.inf if budget_seconds is None else started + budget_seconds
-        with _measured_bias(studies):
-            _grow(studies, [members] * count, progress, 0.05, 1.0, deadline)
+        wanted = [members] * len(studies)
+        tell_of_stored(workshop.store, missing(studies, wanted, bias=True))
+        grow(workshop, studies, wanted, _part(progress, 0.05, 1.0), bias=True, deadline=deadline)
         rows = _judge(experiment, studies, false_alarm)
-        return Verification(rows, studies, 1, time.monotonic() - started)
-    per_look = false_alarm / LOOKS
-    budget_seconds = BUDGET_SECONDS if budget_seconds is None else budget_seconds
-    wanted = [_FIRST_MEMBERS[experiment.minibatch]] * count
-    for look in range(1, LOOKS + 1):
-        before, ran = time.monotonic(), _work(wanted, studies)
-        with _measured_bias(studies):
-            _grow(studies, wanted, progress, 0.05 + 0.9 * (look - 1) / LOOKS, 0.05 + 0.9 * look / LOOKS)
-        rows = _judge(experiment, studies, per_look)
-        cost = (time.monotonic() - before) / max(ran, 1.0)
-        left = budget_seconds - (time.monotonic() - started)
-        affordable = left / (cost * _work([2 * s.members for s in studies[-2:]], studies[-2:])) + 1
-        growth = min(_growth_wanted(rows, per_look), affordable)
-        if growth < _LEAST_GROWTH:
-            break
-        for position in range(max(0, count - 2), count):
-            leaf = studies[position].rung.leaf
-            target = min(growth * studies[position].members, _MOST_MEMBERS)
-            wanted[position] = leaf * math.ceil(target / leaf)
+        looks, complete = 1, all(study.members == members for study in studies)
     progress(1.0, "done")
-    return Verification(rows, studies, look, time.monotonic() - started)
+    return Verification(rows, studies, looks, time.monotonic() - started, complete)
 
 
-@contextmanager
-def _measured_bias(studies: list[RungStudy]) -> Iterator[None]:
-    """Runs the small ensembles that measure the integrator's bias beside what is done in the context."""
-    with ThreadPoolExecutor() as threads:
-        small = [study.refinement for study in studies if study.refinement is not None]
-        running = [threads.submit(study.grow, BIAS_MEMBERS) for study in small]
-        yield
-        for result in running:
-            result.result()
+def _grown(
+    experiment: Experiment,
+    studies: list[RungStudy],
+    workshop: Workshop,
+    deadline: float,
+    per_look: float,
+    progress: Progress,
+) -> list[Row]:
+    """Grows the ensembles until every verdict is decided, time is up or the looks are spent.
+
+    Chunks that are stored are taken at once. The looks of earlier runs count: else a study that is run again
+    and again would be looked at until it says what is wished.
+    """
+    store = workshop.store
+    wanted = _first_members(studies, workshop)
+    tell_of_stored(store, missing(studies, wanted, bias=True))
+    while True:
+        begun, look = time.monotonic(), min(len(store.looks), LOOKS - 1)
+        part = _part(progress, 0.05 + 0.9 * look / LOOKS, 0.05 + 0.9 * (look + 1) / LOOKS)
+        computed = grow(workshop, studies, wanted, part, bias=True)
+        store.look([study.members for study in studies])
+        rows = _judge(experiment, studies, per_look)
+        growth = min(_growth_wanted(rows, per_look), _growth_affordable(studies, computed, begun, deadline))
+        if growth < _LEAST_GROWTH or len(store.looks) >= LOOKS:
+            return rows
+        for position in range(max(0, len(studies) - 2), len(studies)):
+            chunk = CHUNK * studies[position].rung.leaf
+            target = min(growth * studies[position].members, _MOST_MEMBERS)
+            wanted[position] = max(wanted[position], chunk * math.ceil(target / chunk))
 
 
-def _work(wanted: list[int], studies: list[RungStudy]) -> float:
-    """Member-steps, in steps of rung 1, that are still to be run."""
-    return sum(max(0, w - s.members) / s.scale for w, s in zip(wanted, studies, strict=True))
+def _first_members(studies: list[RungStudy], workshop: Workshop) -> list[int]:
+    """A chunk of each rung, or what is stored; where the looks are spent, what the last one saw."""
+    looks = workshop.store.looks
+    if len(looks) >= LOOKS:
+        return list(looks[-1])
+    stored = [stored_members(workshop.store, study, rung) for rung, study in enumerate(studies)]
+    return [max(there, CHUNK * study.rung.leaf) for there, study in zip(stored, studies, strict=True)]
+
+
+def _growth_affordable(studies: list[RungStudy], computed: float, begun: float, deadline: float) -> float:
+    """The factor on the members of the two finest rungs that the time left is enough for."""
+    now, finest = time.monotonic(), studies[-2:]
+    if not computed:
+        return _FIRST_GROWTH if now < deadline else 0.0
+    cost = (now - begun) / computed
+    return (deadline - now) / (cost * work(finest, [2 * study.members for study in finest])) + 1
+
+
+def _part(progress: Progress, low: float, high: float) -> Progress:
+    """The progress of a part of the whole."""
+    return lambda fraction, message: progress(low + (high - low) * fraction, message)
 
 
 def _growth_wanted(rows: list[Row], false_alarm: float) -> float:
@@ -116,29 +139,6 @@ def _growth_wanted(rows: list[Row], false_alarm: float) -> float:
         if row.verdict.answer is Answer.INCONCLUSIVE and row.verdict.more_members_help
     ]
     return min(max(min(needed), 2.0), _MOST_GROWTH) if needed else 0.0
-
-
-def _grow(
-    studies: list[RungStudy],
-    wanted: list[int],
-    progress: Progress,
-    low: float,
-    high: float,
-    deadline: float = math.inf,
-) -> None:
-    """Grows the rungs in turn, block by block, so that progress can be told and a deadline cuts all alike."""
-    total, done = _work(wanted, studies) or 1.0, 0.0
-    growing = True
-    while growing:
-        growing = False
-        for study, target in zip(studies, wanted, strict=True):
-            step = min(_BLOCK * study.rung.leaf, target - study.members)
-            if step <= 0 or (study.members and time.monotonic() > deadline):
-                continue
-            study.grow(study.members + step)
-            growing = True
-            done += step / study.scale
-            progress(low + (high - low) * done / total, f"rung {study.scale:g}: {study.members:,} members")
 
 
 def _judge(experiment: Experiment, studies: list[RungStudy], false_alarm: float) -> list[Row]:

@@ -11,6 +11,7 @@ import pytest
 
 from driftax import SGD, Chain, GaussianNoise, MinibatchNoise, Quadratic, RMSprop, derive
 from driftax.compare.order_test import Answer, OrderTest
+from driftax.compare.weak_error import Leaves
 from driftax.objective.models import breast_cancer, logistic
 from driftax.optimizer.from_optax import optax_by_name
 from driftax.regime import Regime
@@ -44,6 +45,9 @@ def test_statistics_do_not_depend_on_how_members_were_added():
     other = experiment.rung_study(0, seed=4)
     other.grow(1024)
     assert not np.array_equal(other.moments.mean, in_parts.moments.mean)
+    alone = other.run(Leaves(3, 1000))
+    beside = other.run(Leaves(0, 3 * 1024 + 1000), room=16).part(3, 4)
+    assert same((*alone.moments, alone.failed), (*beside.moments, beside.failed))
 
 
 _ONE_LEAF = """
