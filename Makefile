@@ -1,6 +1,6 @@
 # make demo    the showcase, from a bare checkout
 # make test    every test, from a bare checkout
-# make check   style, types and import direction
+# make check   style, types, import direction; what may not recompile, or grow with the ensemble
 # make bench   driftax beside its peers; writes docs/performance.md (BENCH="b1 --quick" runs a part)
 # make clean   remove what the other targets made
 
@@ -42,6 +42,7 @@ check: $(TEST_READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.gates
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks $(BENCH)

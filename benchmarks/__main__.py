@@ -23,6 +23,7 @@ from . import page, results  # noqa: E402
 BENCHMARKS = {
     "b1": "b1_discrete",
     "b2": "b2_sde_step",
+    "b3": "b3_weak_error",
 }
 
 
