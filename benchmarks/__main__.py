@@ -24,6 +24,8 @@ BENCHMARKS = {
     "b1": "b1_discrete",
     "b2": "b2_sde_step",
     "b3": "b3_weak_error",
+    "b4": "b4_coefficients",
+    "b6": "b6_random",
 }
 
 
