@@ -26,6 +26,8 @@ BENCHMARKS = {
     "b3": "b3_weak_error",
     "b4": "b4_coefficients",
     "b6": "b6_random",
+    "s1": "s1_scaling",
+    "s2": "s2_memory",
 }
 
 
