@@ -1,6 +1,7 @@
 # make demo    the showcase, from a bare checkout
 # make test    every test, from a bare checkout
-# make check   style, types and import direction
+# make check   style, types, import direction; what may not recompile, or grow with the ensemble
+# make bench   driftax beside its peers; writes docs/performance.md (BENCH="b1 --quick" runs a part)
 # make clean   remove what the other targets made
 
 SHELL := /bin/bash
@@ -15,6 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CREATED := $(VENV)/.created
 DEMO_READY := $(VENV)/.installed-demo
 TEST_READY := $(VENV)/.installed-test
+BENCH_READY := $(VENV)/.installed-bench
 
 # The interpreter that makes .venv: PYTHON=... wins, then python3.11, then python3.
 PYTHON ?=
@@ -22,8 +24,9 @@ PYTHON ?=
 TORCH ?= torch==2.13.0
 WORKERS ?= 2
 PYTEST_ARGS ?=
+BENCH ?= --write
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check bench clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -39,10 +42,14 @@ check: $(TEST_READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.gates
+
+bench: $(BENCH_READY)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist driftax-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find src tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(CREATED):
 	@for candidate in $(PYTHON) python3.11 python3; do \
@@ -66,4 +73,8 @@ $(DEMO_READY): pyproject.toml | $(CREATED)
 $(TEST_READY): pyproject.toml | $(CREATED)
 	$(PIP) install --quiet --editable '.[dev,report,dask]'
 	@$(if $(strip $(TORCH)),$(PIP) install --quiet '$(TORCH)' || echo "$(TORCH) cannot be had here: the tests that need torch will skip.",true)
+	@touch $@ $(DEMO_READY)
+
+$(BENCH_READY): pyproject.toml | $(CREATED)
+	$(PIP) install --quiet --editable '.[bench,report]' '$(TORCH)'
 	@touch $@ $(DEMO_READY)
