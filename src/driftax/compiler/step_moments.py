@@ -12,6 +12,8 @@ Source: architecture of the library; the chaos expansion of a coordinate-wise ma
 
 from __future__ import annotations
 
+from functools import reduce
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,7 @@ from driftax.noise import AbstractContinuousNoise, CoordinateRule, sign_moments
 from driftax.optimizer import SignSGD
 from driftax.optimizer.structure import Structure, structure
 
+_FEW = 5  # nodes of a rule without kinks
 _ROUNDING = 1e-12  # of a variance: what is left of it below this is rounding error
 
 
@@ -95,8 +98,8 @@ def step_moments(chain: Chain, number: Scalar, z: Slots, nodes: int, joint: bool
         return _sign_moments(chain, z)
     rule = coordinate_rule(chain, number, z, nodes)
     increments = node_increments(chain, number, z, rule.nodes)
-    mean = jnp.einsum("ji,jsi->si", rule.weights, increments)
-    channels = jnp.einsum("nji,ji,jsi->nsi", rule.polynomials, rule.weights, increments)
+    mean = _over_nodes(rule.weights, increments)
+    channels = jnp.stack([_over_nodes(p * rule.weights, increments) for p in rule.polynomials])
     if not rule.complete:
         centred = increments - mean[None]
         own = jnp.einsum("ji,jsi,jti->sti", rule.weights, centred, centred)
@@ -108,6 +111,14 @@ def step_moments(chain: Chain, number: Scalar, z: Slots, nodes: int, joint: bool
         return StepMoments(mean, jnp.concatenate([channels, remainder_root(own, channels)]), None, dense)
     gram = chain.noise.gram(chain.objective, params, nodes) if joint else None
     return StepMoments(mean, channels, gram, None)
+
+
+def _over_nodes(weights: Float[Array, "node dim"], values: Float[Array, "node slot dim"]) -> Slots:
+    """The weighted sum over nodes; few of them term by term, since einsum makes a matrix product per coordinate."""
+    if len(weights) > _FEW:
+        return jnp.einsum("ji,jsi->si", weights, values)
+    terms = [w[None] * v for w, v in zip(weights, values, strict=True)]
+    return reduce(jnp.add, terms)
 
 
 def independent_channels(chain: Chain, dim: int) -> int:

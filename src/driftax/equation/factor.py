@@ -15,6 +15,8 @@ Source: re-derived.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -80,7 +82,8 @@ def step_noise(
     def noise(step: Scalar, point: Flat) -> Flat:
         moments = step_moments(equation.chain, step, point.reshape(z.shape), _CHANNEL_NODES, joint=False)
         count = moments.channels.shape[0]
-        return jnp.einsum("nsi,ni->si", moments.channels, driven[:count]).reshape(-1)
+        terms = [moments.channels[n] * driven[n][None] for n in range(count)]
+        return reduce(jnp.add, terms).reshape(-1)
 
     flat = z.reshape(-1)
     first = noise(number, flat)

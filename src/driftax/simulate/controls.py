@@ -40,9 +40,11 @@ class Controls(NamedTuple):
 
 
 def has_controls(chain: Chain, driver: AbstractDriver, state: int) -> bool:
-    """Whether the noise of a chain has a second channel to be controlled."""
+    """Whether an equation beside the chain has a noise of its own, a second channel, to be controlled."""
     law = chain.noise
-    if not (isinstance(driver, NormalDriver) and isinstance(law, AbstractContinuousNoise) and law.gaussian):
+    if not (isinstance(driver, NormalDriver) and driver.channels > 1):
+        return False
+    if not (isinstance(law, AbstractContinuousNoise) and law.gaussian):
         return False
     rooted = law.independent or law.roots is not None
     shape = shape_of(chain, state // len(chain.slots))

@@ -28,6 +28,7 @@ from driftax.chain import Chain
 from driftax.equation import ModifiedEquation
 from driftax.equation.factor import channel_count, step_noise
 from driftax.noise import AbstractContinuousNoise, AbstractDraws, AbstractSampledNoise
+from driftax.simulate.normals import AbstractNormals, CounterNormals, FastNormals, Randomness
 
 
 class AbstractDriver(eqx.Module):
@@ -36,8 +37,12 @@ class AbstractDriver(eqx.Module):
     halves: eqx.AbstractVar[int]  # half substeps per optimizer step, a power of two
 
     @abc.abstractmethod
-    def draw(self, key: Key, dim: int, members: int, dtype: Any) -> Any:
-        """What drives one optimizer step."""
+    def start(self, key: Key, dim: int, members: int) -> Any:
+        """The state of a leaf's randomness before the first step."""
+
+    @abc.abstractmethod
+    def draw(self, state: Any, index: Array, dim: int, members: int, dtype: Any) -> tuple[Any, Any]:
+        """What drives the optimizer step `index` of a leaf, and the state after it."""
 
     @abc.abstractmethod
     def gradient(self, chain: Chain, params: Vector, draw: Any) -> Vector:
@@ -57,9 +62,13 @@ class NormalDriver(AbstractDriver):
 
     halves: int = eqx.field(static=True)
     channels: int = eqx.field(static=True)
+    stream: AbstractNormals = CounterNormals()
 
-    def draw(self, key, dim, members, dtype):
-        return jax.random.normal(key, (self.halves, self.channels, dim, members), dtype)
+    def start(self, key, dim, members):
+        return self.stream.start(key, (self.halves, self.channels, dim), members)
+
+    def draw(self, state, index, dim, members, dtype):
+        return self.stream.draw(state, index, (self.halves, self.channels, dim), members, dtype)
 
     def normals(self, draw: Float[Array, "half channel dim"]) -> Vector:
         """The standard normals of the optimizer's gradient noise."""
@@ -90,8 +99,12 @@ class BatchDriver(AbstractDriver):
     law: AbstractSampledNoise  # the optimizer's own, whatever an equation was made of
     draws: AbstractDraws
 
-    def draw(self, key, dim, members, dtype):
-        return self.draws.draw(key, (self.halves, 1 + self.fresh), members, dtype)
+    def start(self, key, dim, members):
+        return key
+
+    def draw(self, state, index, dim, members, dtype):
+        key = jax.random.fold_in(state, index)
+        return self.draws.draw(key, (self.halves, 1 + self.fresh), members, dtype), state
 
     def gradient(self, chain, params, draw):
         own = jax.tree.map(lambda leaf: leaf[0, 0], draw)
@@ -116,7 +129,11 @@ class BatchDriver(AbstractDriver):
 
 
 def driver_for(
-    chain: Chain, equations: tuple[ModifiedEquation, ...], halves: int, fresh: int
+    chain: Chain,
+    equations: tuple[ModifiedEquation, ...],
+    halves: int,
+    fresh: int,
+    randomness: Randomness = Randomness.COUNTER,
 ) -> AbstractDriver:
     """The driver that fits a chain's gradient law.
 
@@ -125,8 +142,12 @@ def driver_for(
         equations: those that run beside it.
         halves: half substeps per optimizer step.
         fresh: fresh draws that centre the noise of a sampled law.
+        randomness: where normals come from.
     """
     if isinstance(chain.noise, AbstractContinuousNoise):
-        return NormalDriver(halves, max([1, *(channel_count(e) for e in equations)]))
+        channels = max([1, *(channel_count(e) for e in equations)])
+        # The optimizer sees the first channel alone; the others drive weak schemes.
+        fast = FastNormals((False,) + (True,) * (channels - 1))
+        return NormalDriver(halves, channels, fast if randomness is Randomness.FAST else CounterNormals())
     assert isinstance(chain.noise, AbstractSampledNoise)
     return BatchDriver(halves, fresh, chain.noise, chain.noise.draws(chain.objective))

@@ -7,9 +7,7 @@ No path is stored: a leaf returns the mean and co-moments of its columns at the 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,13 +28,14 @@ from driftax.simulate.coloured import (
 )
 from driftax.simulate.controls import Controls, advance_controls, has_controls, start_controls
 from driftax.simulate.drivers import AbstractDriver
-from driftax.simulate.schemes import AbstractScheme, NearlyAdditive
+from driftax.simulate.schemes import AbstractScheme
+from driftax.simulate.steps import equation_step, optimizer_step, over_members
 from driftax.statistics.observables import Observables
 from driftax.statistics.streaming import Moments
 
 _START = 2**32 - 1  # no step has this number
-_COLOURED_SCHEME = NearlyAdditive()  # the linear noise of an extended equation moves by O(h) along itself
 LEAF = 1024  # members of a leaf for elementwise laws: a few arrays of it fit a core's cache
+FAST_LEAF = 4096  # where a step takes so little that starting its kernels counts
 
 
 class Columns(NamedTuple):
@@ -117,82 +116,19 @@ class _Members(NamedTuple):
     coloured: ColouredControls | None
 
 
-def _over_members(function: Callable, *arguments):
-    return jax.vmap(function, in_axes=-1, out_axes=-1)(*arguments)
+class _Leaf(NamedTuple):
+    members: _Members
+    random: Any  # the state of the driver
 
 
-def _optimizer_step(rung: Rung, number: Scalar, members: Array, draw) -> Array:
-    def one(z, drawn):
-        gradient = rung.driver.gradient(rung.chain, rung.chain.params(z), drawn)
-        return rung.chain.step(number, z, gradient)
-
-    return _over_members(one, members, draw)
-
-
-def _model_step(rung: Rung, equation: Equation, level: int, number: Scalar, members: Array, draw) -> Array:
-    """One optimizer step of an equation in `level` substeps."""
-
-    def one(z, drawn):
-        halves = rung.driver.half_drivers(drawn).astype(z.dtype)
-        if isinstance(equation, ExtendedEquation):
-            return _extended_step(equation, level, number, z, halves)
-
-        def drift(step, point):
-            return equation.step_drift(step, point.reshape(-1)).reshape(point.shape)
-
-        def noise(step, point, driver):
-            return rung.driver.noise(equation, step, point, drawn, driver)
-
-        def substep(point, inside):
-            begin, dt, pair = inside
-            return rung.scheme.step(drift, noise, begin, dt, point, pair[0], pair[1]), None
-
-        return jax.lax.scan(substep, z, _substeps(number, level, halves))[0]
-
-    return _over_members(one, members, draw)
-
-
-def _extended_step(
-    equation: ExtendedEquation, level: int, number: Scalar, extended: Array, halves: Array
-) -> Array:
-    """One optimizer step of one member of an equation with a coloured noise, in `level` substeps.
-
-    The coloured noise is drawn exactly on the finest grid, and every level looks at it at the ends of its own
-    substeps: the scheme looks at the drift nowhere else.
-    """
-    z, y = extended[:-1], extended[-1]
-    path = equation.path_of(y, halves)[:: len(halves) // (2 * level)]
-
-    def substep(point, inside):
-        (begin, dt, pair), before, after = inside
-
-        def drift(step, where):
-            return equation.step_drift(step, where, jnp.where(step == begin, before, after))
-
-        point = _COLOURED_SCHEME.step(drift, equation.step_noise, begin, dt, point, pair[0], pair[1])
-        return point, None
-
-    substeps = _substeps(number, level, halves[:, :1])
-    z, _ = jax.lax.scan(substep, z, (substeps, path[:-1], path[1:]))
-    return jnp.concatenate([z, path[-1:]])
-
-
-def _substeps(number: Scalar, level: int, halves: Array):
-    """Begin, length (in optimizer steps) and drivers of the two halves of every substep of a level."""
-    merge = len(halves) // (2 * level)  # fine halves per half of this level
-    halves = jnp.sum(halves.reshape(2 * level, merge, *halves.shape[1:]), axis=1) / math.sqrt(merge)
-    dt = jnp.full(level, 1.0 / level, dtype=halves.dtype)
-    begin = number + jnp.arange(level, dtype=halves.dtype) / level
-    return begin, dt, halves.reshape(level, 2, *halves.shape[1:])
-
-
-def _advance(rung: Rung, key: Key, number: Scalar, index: Array, members: _Members) -> _Members:
+def _advance(rung: Rung, number: Scalar, index: Array, leaf: _Leaf) -> _Leaf:
+    """The leaf after one optimizer step, of which `index` counts those since the start."""
+    members, random = leaf
     _, dim, count = members.optimizer.shape
-    dtype = members.optimizer.dtype
-    draw = rung.driver.draw(jax.random.fold_in(key, index), dim, count, dtype)
+    draw, random = rung.driver.draw(random, index, dim, count, members.optimizer.dtype)
     models = tuple(
         tuple(
-            _model_step(rung, equation, level, number, z, draw)
+            equation_step(equation, rung.scheme, rung.driver, level, number, z, draw)
             for level, z in zip(substeps, levels, strict=True)
         )
         for equation, substeps, levels in zip(rung.equations, rung.levels, members.models, strict=True)
@@ -203,7 +139,8 @@ def _advance(rung: Rung, key: Key, number: Scalar, index: Array, members: _Membe
         coloured = advance_coloured(coloured, equation, number, controls.path, y, draw)
     if controls is not None:
         controls = advance_controls(controls, rung.chain, number, draw)
-    return _Members(_optimizer_step(rung, number, members.optimizer, draw), models, controls, coloured)
+    optimizer = optimizer_step(rung.chain, rung.driver, number, members.optimizer, draw)
+    return _Leaf(_Members(optimizer, models, controls, coloured), random)
 
 
 def _coloured(rung: Rung, members: _Members) -> tuple[ExtendedEquation, Array]:
@@ -216,13 +153,13 @@ def _coloured(rung: Rung, members: _Members) -> tuple[ExtendedEquation, Array]:
 
 def _columns(rung: Rung, members: _Members) -> Float[Array, "column member"]:
     def observe(z):
-        return _over_members(rung.observables, z.astype(float))
+        return over_members(rung.observables, z.astype(float))
 
     observed = observe(members.optimizer)
     values, differences, refinements = [], [], []
     for equation, levels in zip(rung.equations, members.models, strict=True):
         slots = len(equation.chain.slots)  # without the coloured noise of an extended state
-        seen = [observe(_over_members(equation.chain.natural, z[:slots])) for z in levels]
+        seen = [observe(over_members(equation.chain.natural, z[:slots])) for z in levels]
         fine, refinement = seen[-1], seen[-1] - seen[0]
         # Talay-Tubaro: two integrations of weak order 2, one with half the substep of the other.
         value = fine + refinement / 3 if len(levels) > 1 else fine
@@ -256,15 +193,17 @@ def _statistics(rung: Rung, members: _Members, size: Int[Array, ""]):
     return count, mean, centred @ centred.T, jnp.stack(failed)
 
 
-def _start_members(rung: Rung, key: Key, start: Start) -> _Members:
+def _start_leaf(rung: Rung, key: Key, start: Start) -> _Leaf:
     members = jnp.broadcast_to(start.state[..., None], (*start.state.shape, rung.leaf))
+    dim = start.state.shape[1]
 
-    def alone(index, optimizer):
-        _, dim, count = optimizer.shape
-        drawn = rung.driver.draw(jax.random.fold_in(key, index), dim, count, optimizer.dtype)
-        return _optimizer_step(rung, start.number + index, optimizer, drawn)
+    def alone(index, leaf):
+        optimizer, random = leaf
+        draw, random = rung.driver.draw(random, index, dim, rung.leaf, optimizer.dtype)
+        return optimizer_step(rung.chain, rung.driver, start.number + index, optimizer, draw), random
 
-    members = jax.lax.fori_loop(0, start.handover, alone, members)
+    random = rung.driver.start(key, dim, rung.leaf)
+    members, random = jax.lax.fori_loop(0, start.handover, alone, (members, random))
     models = tuple(
         (_model_start(equation, key, members),) * len(levels)
         for equation, levels in zip(rung.equations, rung.levels, strict=True)
@@ -273,13 +212,13 @@ def _start_members(rung: Rung, key: Key, start: Start) -> _Members:
     controls = start_controls(members) if has_controls(rung.chain, rung.driver, state) else None
     coloured = None
     if controls is not None and rung.bilinear(state):
-        coloured = start_coloured(state, start.state.shape[1], rung.leaf, members.dtype)
-    return _Members(members, models, controls, coloured)
+        coloured = start_coloured(state, dim, rung.leaf, members.dtype)
+    return _Leaf(_Members(members, models, controls, coloured), random)
 
 
 def _model_start(equation: Equation, key: Key, members: Array) -> Array:
     """The members of an equation at the optimizer's own."""
-    z = _over_members(equation.chain.from_natural, members)
+    z = over_members(equation.chain.from_natural, members)
     if not isinstance(equation, ExtendedEquation):
         return z
     _, dim, count = z.shape
@@ -287,19 +226,33 @@ def _model_start(equation: Equation, key: Key, members: Array) -> Array:
 
 
 def _run_leaf(rung: Rung, key: Key, size: Int[Array, ""], start: Start, segments: Int[Array, " record"]):
-    members = _start_members(rung, key, start)
-
     def segment(carry, steps):
-        members, done = carry
+        rows, done = carry
 
-        def body(index, inside):
-            return _advance(rung, key, start.number + index, index, inside)
+        def body(index, rows):
+            return _in_rows(_advance(rung, start.number + index, index, _stacked(rows)))
 
-        members = jax.lax.fori_loop(done, done + steps, body, members)
-        return (members, done + steps), _statistics(rung, members, size)
+        rows = jax.lax.fori_loop(done, done + steps, body, rows)
+        return (rows, done + steps), _statistics(rung, _stacked(rows).members, size)
 
-    _, statistics = jax.lax.scan(segment, (members, start.handover), segments)
+    begin = (_in_rows(_start_leaf(rung, key, start)), start.handover)
+    _, statistics = jax.lax.scan(segment, begin, segments)
     return statistics
+
+
+def _in_rows(leaf: _Leaf) -> _Leaf:
+    """With states as tuples of slots: an array of slots carried by a loop is copied together at every step."""
+    return _with_states(leaf, tuple)
+
+
+def _stacked(leaf: _Leaf) -> _Leaf:
+    return _with_states(leaf, jnp.stack)
+
+
+def _with_states(leaf: _Leaf, form) -> _Leaf:
+    members, random = leaf
+    models = tuple(tuple(form(z) for z in levels) for levels in members.models)
+    return _Leaf(members._replace(optimizer=form(members.optimizer), models=models), random)
 
 
 @eqx.filter_jit

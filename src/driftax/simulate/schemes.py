@@ -25,6 +25,7 @@ class AbstractScheme(eqx.Module):
     """A one-step integrator of `dZ = drift dt + noise dW`."""
 
     weak_order: eqx.AbstractClassVar[int]
+    mixes: ClassVar[bool] = False  # whether it looks along single normals of one member
 
     @abc.abstractmethod
     def step(
@@ -115,6 +116,7 @@ class WeakOrderTwo(AbstractScheme):
     """
 
     weak_order: ClassVar[int] = 2
+    mixes: ClassVar[bool] = True
 
     def step(self, drift, noise, number, dt, z, first, second):
         root = jnp.sqrt(dt)

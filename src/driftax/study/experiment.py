@@ -19,7 +19,8 @@ from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import Equation, ExtendedEquation, extend
 from driftax.regime import Regime
 from driftax.simulate.drivers import driver_for
-from driftax.simulate.ensemble import LEAF, Rung, Start
+from driftax.simulate.ensemble import FAST_LEAF, LEAF, Rung, Start
+from driftax.simulate.normals import Randomness
 from driftax.simulate.schemes import AbstractScheme, Splitting, WeakOrderTwo
 from driftax.statistics.observables import Observables
 
@@ -52,6 +53,8 @@ class Experiment(NamedTuple):
         method: how coefficients are found.
         log_second_moments: the coordinates equations are integrated in.
         allow_obstructed: whether an order-2 equation runs where order 2 does not exist.
+        randomness: where normals come from.
+        single: whether members are carried in single precision (per-example gradients always are).
     """
 
     chain: Chain
@@ -69,6 +72,8 @@ class Experiment(NamedTuple):
     method: Method = Method.FINITE_STEP
     log_second_moments: bool = False
     allow_obstructed: bool = False
+    randomness: Randomness = Randomness.COUNTER
+    single: bool = False
 
     @property
     def minibatch(self) -> bool:
@@ -105,7 +110,13 @@ class Experiment(NamedTuple):
         Per-example gradients are memory: in single precision they take a fifth of the time, and the rounding
         of a step (1e-7 of the state) is far below the noise of a minibatch.
         """
-        return np.dtype(np.float32) if self.minibatch else np.dtype(self.start.dtype)
+        return np.dtype(np.float32) if self.minibatch or self.single else np.dtype(self.start.dtype)
+
+    @property
+    def _leaf(self) -> int:
+        if self.minibatch:
+            return _BATCH_LEAF
+        return FAST_LEAF if self.randomness is Randomness.FAST else LEAF
 
     def claimed(self, model: str) -> int:
         """The weak order a model claims."""
@@ -170,9 +181,9 @@ class Experiment(NamedTuple):
         coordinates = _with_log(chain) if self.log_second_moments else chain
         equations = tuple(self.equation(model, coordinates) for model in self.models)
         of_models = tuple(self.levels_of(model, levels) for model in self.models)
-        halves = 2 * max(level for each in (*of_models, levels) for level in each)
+        halves = 2 * max((level for each in of_models for level in each), default=1) if equations else 1
         natural = tuple(e.natural if isinstance(e, ExtendedEquation) else e for e in equations)
-        driver = driver_for(chain, natural, halves, fresh)
+        driver = driver_for(chain, natural, halves, fresh, self.randomness)
         rung = Rung(
             _as(self.precision, chain),
             _as(self.precision, equations),
@@ -180,7 +191,7 @@ class Experiment(NamedTuple):
             driver,
             Observables(self.chain.objective, self.chain.slots, self.observables),
             of_models,
-            _BATCH_LEAF if self.minibatch else LEAF,
+            self._leaf,
         )
         start = Start(
             _as(self.precision, self.start),

@@ -15,6 +15,7 @@ from driftax.compare.weak_error import RungStudy
 from driftax.equation import Method
 from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import as_latex_lines, obstruction_sentence, record_rows, title
+from driftax.simulate.normals import Randomness
 from driftax.simulate.schemes import NearlyAdditive
 from driftax.study.build import build_chain, natural_start, state_to_look_at
 from driftax.study.chunks import missing
@@ -51,6 +52,8 @@ def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Ex
         method=Method(compare.method),
         log_second_moments=compare.coordinates == "log",
         allow_obstructed=allow_obstructed,
+        randomness=Randomness(compare.randomness),
+        single=compare.precision == "float32",
     )
 
 
@@ -299,6 +302,7 @@ def _provenance(study: Study, experiment: Experiment, seed: int, **more: Any) ->
         "method": experiment.method.value,
         "coordinates": "log second moments" if experiment.log_second_moments else "natural",
         "precision": jax.numpy.dtype(experiment.precision).name,
+        "randomness": experiment.randomness.value,
         "python": platform.python_version(),
         "jax": jax.__version__,
         "equinox": equinox.__version__,

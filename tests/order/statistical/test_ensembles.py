@@ -172,7 +172,7 @@ def test_batch_noise_halves_make_one_centred_increment():
     """The halves of a step add up to the increment of the optimizer's own batch about fresh ones."""
     chain, start = minibatch_chain()
     driver = BatchDriver(2, 8, chain.noise, chain.noise.draws(chain.objective))
-    draw = driver.draw(jax.random.key(0), 31, 4, float)[..., 0]
+    draw = driver.draw(driver.start(jax.random.key(0), 31, 4), jnp.asarray(0), 31, 4, float)[0][..., 0]
     z = chain.from_natural(jnp.stack([start + 0.1, jnp.full(31, 0.01), jnp.full(31, 0.01)]))
     equation = derive(chain, weak_order=1, nodes=3)
     number = jnp.asarray(10.0)

@@ -1,0 +1,136 @@
+"""One optimizer step of all members of a leaf: of the optimizer itself, and of an equation in substeps.
+
+Where the optimizer is coordinate-wise and its law constant, members stand in one long vector (`long_chain`);
+elsewhere the step of one member is mapped over them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from driftax._types import Scalar, Slots
+from driftax.chain import Chain
+from driftax.equation import Method, ModifiedEquation
+from driftax.equation.extended import Equation, ExtendedEquation
+from driftax.equation.factor import has_channels
+from driftax.simulate.drivers import AbstractDriver
+from driftax.simulate.long_chain import has_long_chain, long_chain, scores
+from driftax.simulate.schemes import AbstractScheme, NearlyAdditive
+
+_COLOURED_SCHEME = NearlyAdditive()  # the linear noise of an extended equation moves by O(h) along itself
+
+
+def over_members(function: Callable, *arguments):
+    """`function` of one member, for members on the last axis of every argument and result."""
+    return jax.vmap(function, in_axes=-1, out_axes=-1)(*arguments)
+
+
+def optimizer_step(
+    chain: Chain, driver: AbstractDriver, number: Scalar, members: Float[Array, "slot dim member"], draw
+) -> Float[Array, "slot dim member"]:
+    """The members after one step of the optimizer driven by `draw`."""
+
+    def step(chain: Chain, z: Slots, drawn) -> Slots:
+        return chain.step(number, z, driver.gradient(chain, chain.params(z), drawn))
+
+    dim = members.shape[1]
+    if not has_long_chain(chain, dim):
+        return over_members(lambda z, drawn: step(chain, z, drawn), members, draw)
+    drawn = _long(scores(chain, draw))
+    return _short(step(long_chain(chain, dim), _long(members), drawn), dim)
+
+
+def equation_step(
+    equation: Equation,
+    scheme: AbstractScheme,
+    driver: AbstractDriver,
+    level: int,
+    number: Scalar,
+    members: Float[Array, "slots dim member"],
+    draw,
+) -> Float[Array, "slots dim member"]:
+    """The members after one optimizer step of an equation, in `level` substeps."""
+    if isinstance(equation, ExtendedEquation):
+        return over_members(
+            lambda z, drawn: _extended_step(equation, level, number, z, driver.half_drivers(drawn)),
+            members,
+            draw,
+        )
+
+    def step(equation: ModifiedEquation, z: Slots, drawn) -> Slots:
+        def drift(when, point):
+            return equation.step_drift(when, point.reshape(-1)).reshape(point.shape)
+
+        def noise(when, point, half):
+            return driver.noise(equation, when, point, drawn, half)
+
+        def substep(point, inside):
+            begin, dt, pair = inside
+            return scheme.step(drift, noise, begin, dt, point, pair[0], pair[1]), None
+
+        halves = driver.half_drivers(drawn).astype(z.dtype)
+        return jax.lax.scan(substep, z, _substeps(number, level, halves))[0]
+
+    if not _has_long_equation(equation, scheme, members.shape[1]):
+        return over_members(lambda z, drawn: step(equation, z, drawn), members, draw)
+    long = eqx.tree_at(lambda e: e.chain, equation, long_chain(equation.chain, members.shape[1]))
+    return _short(step(long, _long(members), _long(scores(equation.chain, draw))), members.shape[1])
+
+
+def _has_long_equation(equation: ModifiedEquation, scheme: AbstractScheme, dim: int) -> bool:
+    """Whether drift and noise of a member are made of directional derivatives alone, coordinate by coordinate."""
+    directional = equation.weak_order == 1 or not equation.full
+    finite_step = equation.method is Method.FINITE_STEP
+    plain = directional and finite_step and not scheme.mixes
+    return plain and has_long_chain(equation.chain, dim) and has_channels(equation)
+
+
+def _long(members: Float[Array, "*rows dim member"]) -> Float[Array, "*rows long"]:
+    """Row by row: XLA then sees that the stack is taken apart again, and never makes it."""
+    rows = members.reshape(-1, *members.shape[-2:])
+    return jnp.stack([row.reshape(-1) for row in rows]).reshape(*members.shape[:-2], -1)
+
+
+def _short(long: Float[Array, "slot long"], dim: int) -> Float[Array, "slot dim member"]:
+    return jnp.stack([row.reshape(dim, -1) for row in long])
+
+
+def _extended_step(
+    equation: ExtendedEquation, level: int, number: Scalar, extended: Array, halves: Array
+) -> Array:
+    """One optimizer step of one member of an equation with a coloured noise, in `level` substeps.
+
+    The coloured noise is drawn exactly on the finest grid, and every level looks at it at the ends of its own
+    substeps: the scheme looks at the drift nowhere else.
+    """
+    halves = halves.astype(extended.dtype)
+    z, y = extended[:-1], extended[-1]
+    path = equation.path_of(y, halves)[:: len(halves) // (2 * level)]
+
+    def substep(point, inside):
+        (begin, dt, pair), before, after = inside
+
+        def drift(step, where):
+            return equation.step_drift(step, where, jnp.where(step == begin, before, after))
+
+        point = _COLOURED_SCHEME.step(drift, equation.step_noise, begin, dt, point, pair[0], pair[1])
+        return point, None
+
+    substeps = _substeps(number, level, halves[:, :1])
+    z, _ = jax.lax.scan(substep, z, (substeps, path[:-1], path[1:]))
+    return jnp.concatenate([z, path[-1:]])
+
+
+def _substeps(number: Scalar, level: int, halves: Array):
+    """Begin, length (in optimizer steps) and drivers of the two halves of every substep of a level."""
+    merge = len(halves) // (2 * level)  # fine halves per half of this level
+    halves = jnp.sum(halves.reshape(2 * level, merge, *halves.shape[1:]), axis=1) / math.sqrt(merge)
+    dt = jnp.full(level, 1.0 / level, dtype=halves.dtype)
+    begin = number + jnp.arange(level, dtype=halves.dtype) / level
+    return begin, dt, halves.reshape(level, 2, *halves.shape[1:])
