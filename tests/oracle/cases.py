@@ -52,7 +52,9 @@ def state(dim):
 
 def coefficients(equation, number, flat):
     """Drift and covariance per unit of t, compiled once per kind of equation."""
-    return _coefficients(equation, jnp.asarray(number), flat)  # a number that is no array would be compiled in
+    return _coefficients(
+        equation, jnp.asarray(number), flat
+    )  # a number that is no array would be compiled in
 
 
 @eqx.filter_jit
