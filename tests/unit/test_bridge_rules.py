@@ -179,8 +179,7 @@ RULES = {
     "nadam, optax": (NAdam(0.25, 0.8, 0.9, 0.1), [1.5, 1.0, 1.0]),
     "radam": (RAdam(0.25, 0.8, 0.9, 0.1, 0.1), [1.5, 1.0, 1.0]),
     "dampened": (DampenedMomentum(0.25, 0.8, 0.5), [1.5, 1.0]),
-    "rmsprop, momentum": (MomentumRMSprop(0.25, 0.8, 0.7, 0.1), [1.5, 1.0, 1.0]),
-    "rmsprop, centred": (MomentumRMSprop(0.25, 0.8, None, 0.1, centered=True), [1.5, 2.0, 0.5]),
+    "rmsprop": (MomentumRMSprop(0.25, 0.8, 0.7, 0.1, centered=True), [1.5, 2.0, 0.5, 1.0]),
 }
 
 

@@ -84,7 +84,7 @@ def test_every_optimizer_passes(name):
 
 
 def test_groups_pass():
-    grouped = Grouped((Adam(0.1, weight_decay=0.1), Adam(0.05)), sizes=(1, 1))
+    grouped = Grouped((RMSprop(0.1, weight_decay=0.1), RMSprop(0.05)), sizes=(1, 1))
     assert check_optimizer(grouped, certificate=False).row("kinks").outcome == SMOOTH
 
 
@@ -480,12 +480,12 @@ def test_what_is_no_optimizer_is_refused(given, found):
 
 
 def test_a_state_of_ones_own():
-    optimizer, at = AMSGrad(0.1), jnp.asarray([[1.2], [0.3], [0.5], [0.8]])
+    optimizer, at = RMSprop(0.1, 0.9, 0.1), jnp.asarray([[1.2], [0.5]])
     report = check_optimizer(optimizer, certificate=False, at=at, step=5.0)
     own = check_optimizer(optimizer, certificate=False)
     assert report.row("mean step").number != own.row("mean step").number
     with pytest.raises(DriftaxError, match="one row per slot"):
-        check_optimizer(optimizer, certificate=False, at=at[:2])
+        check_optimizer(optimizer, certificate=False, at=at[:1])
 
 
 def test_one_parameter_cannot_mix():

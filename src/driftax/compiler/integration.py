@@ -79,7 +79,10 @@ def integration_error(chain: Chain, number: Scalar, z: Slots, nodes: int) -> flo
     """
     if shape_of(chain, z.shape[1]).elementwise:
         return None
-    mean, error = _mean_and_error(chain, number, z, nodes)
+    return _share(*_mean_and_error(chain, number, z, nodes))
+
+
+def _share(mean: Slots, error: Slots) -> float:
     return float(jnp.max(jnp.abs(error)) / jnp.maximum(jnp.max(jnp.abs(mean)), 1e-300))
 
 
@@ -131,14 +134,14 @@ def _sizes(chain: Chain, number: Scalar, z: Slots, nodes: int):
     return jnp.sqrt(jnp.stack([jnp.max(square, axis=1), jnp.max(moments.mean**2, axis=1)], axis=1))
 
 
-def check_integration(chain: Chain, weak_order: int, number: Scalar, z: Slots, nodes: int) -> None:
-    """Refuses an order that a joint quadrature does not resolve.
+def check_integration(chain: Chain, weak_order: int, number: Scalar, z: Slots, nodes: int) -> float | None:
+    """Refuses an order that a joint quadrature does not resolve; else its `integration_error`.
 
     Raises:
         DriftaxError: with the error and the correction.
     """
     if shape_of(chain, z.shape[1]).elementwise:
-        return
+        return None
     mean, error = _mean_and_error(chain, number, z, nodes)
     number, flat = jnp.asarray(number, dtype=float), z.reshape(-1)
     function = flat_mean(chain, nodes)
@@ -148,7 +151,7 @@ def check_integration(chain: Chain, weak_order: int, number: Scalar, z: Slots, n
         wanted = 0.5 * generator(function, number, flat, function(number, flat), None)
     off, size = float(jnp.max(jnp.abs(error))), float(jnp.max(jnp.abs(wanted)))
     if off <= share * size:
-        return
+        return _share(mean, error)
     raise DriftaxError(
         f"`derive(weak_order={weak_order})` of {chain.optimizer.name}",
         f"coordinates that mix ({shape_of(chain, z.shape[1]).mixing}), whose mean step the gradient law integrates "
@@ -161,11 +164,10 @@ def check_integration(chain: Chain, weak_order: int, number: Scalar, z: Slots, n
 def _mean_and_error(chain: Chain, number: Scalar, z: Slots, nodes: int):
     number, params = jnp.asarray(number, dtype=float), chain.params(z)
     rule = chain.noise.joint(chain.objective, params, nodes)
-    steps = node_increments(chain, number, z, rule.nodes)
-    mean = jnp.einsum("q,qsi->si", rule.weights, steps)
+    moments = step_moments(chain, number, z, nodes)
+    mean = moments.mean
     if rule.normals is None:
-        spread = jnp.einsum("q,qsi->si", rule.weights, (steps - mean[None]) ** 2)
-        return mean, jnp.sqrt(spread / len(rule.weights))
+        return mean, jnp.sqrt(jnp.diagonal(moments.covariance()).reshape(z.shape) / len(rule.weights))
     law, dim = chain.noise, params.shape[0]
     assert isinstance(law, AbstractContinuousNoise)
     rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((dim, dim)))[0] if dim > 1 else np.eye(1)

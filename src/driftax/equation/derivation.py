@@ -11,11 +11,10 @@ from driftax.compiler.integration import (
     check_integration,
     check_moments,
     check_slow,
-    integration_error,
     not_finite,
 )
 from driftax.compiler.kinks import continuous_law
-from driftax.compiler.obstruction import Term, growing, obstruction, persistent
+from driftax.compiler.obstruction import Obstruction, Term, growing, obstruction, persistent
 from driftax.compiler.step_moments import shape_of
 from driftax.equation._value import Method, ModifiedEquation, Record
 from driftax.equation.extended import NAME as EXTENDED
@@ -72,16 +71,9 @@ def derive(
     found, off = None, None
     if at is not None:
         check_slow(chain, step, at, nodes)
-        off = integration_error(chain, step, at, nodes)
-        check_integration(chain, weak_order, step, at, nodes)
-    if at is not None and weak_order == 2 and stochastic:
-        found = obstruction(chain, step, at, nodes)
-        if not math.isfinite(found.third + found.fourth):
-            raise not_finite(f"`derive(weak_order=2)` of {chain.optimizer.name}")
-        if not allow_obstructed:
-            _refuse_obstructed(chain, at, step, nodes)
-    if at is not None and weak_order == 1 and stochastic and not allow_obstructed:
-        _refuse_below_1(chain, at, step, nodes)
+        off = check_integration(chain, weak_order, step, at, nodes)
+    if at is not None and stochastic:
+        found = _judged(chain, weak_order, at, step, nodes, allow_obstructed)
     record = Record(
         chain.optimizer.name,
         type(chain.objective).__name__,
@@ -100,6 +92,22 @@ def derive(
 def _joint_quadrature(shape: Structure, off: float | None) -> str:
     error = "unknown: no state was given" if off is None else f"{off:.1e} of its mean"
     return f"whole gradients, since coordinates mix ({shape.mixing}); error {error}"
+
+
+def _judged(
+    chain: Chain, weak_order: int, at: Slots, step: Scalar, nodes: int, allow_obstructed: bool
+) -> Obstruction | None:
+    """The obstruction to order 2; refuses an order that does not exist."""
+    if weak_order == 1:
+        if not allow_obstructed:
+            _refuse_below_1(chain, at, step, nodes)
+        return None
+    found = obstruction(chain, step, at, nodes)
+    if not math.isfinite(found.third + found.fourth):
+        raise not_finite(f"`derive(weak_order=2)` of {chain.optimizer.name}")
+    if not allow_obstructed:
+        _refuse_obstructed(chain, at, step, nodes)
+    return found
 
 
 def _refuse_obstructed(chain: Chain, at: Slots, step: Scalar, nodes: int) -> None:
