@@ -190,3 +190,13 @@ def _once_each() -> Callable[..., float]:
         return 8.0 if first else 0.0
 
     return affordable
+
+
+def test_growth_ends_where_members_do(study, driftax, monkeypatch):
+    from driftax.study import verification
+
+    monkeypatch.setattr(verification, "_growth_wanted", lambda rows, false_alarm: 8.0)
+    monkeypatch.setattr(verification, "_MOST_MEMBERS", 3 * 8192)
+    driftax("verify", study(), "--out", "out", "--budget", "1h")
+    provenance = json.loads(Path("out/results.json").read_text())["provenance"]
+    assert provenance["members"]["0.25"] == 3 * 8192 and provenance["looks"] == 2

@@ -100,12 +100,19 @@ def _grown(
         store.look([study.members for study in studies])
         rows = _judge(experiment, studies, per_look)
         growth = min(_growth_wanted(rows, per_look), _growth_affordable(studies, computed, begun, deadline))
-        if growth < _LEAST_GROWTH or len(store.looks) >= LOOKS:
+        before, wanted = wanted, _grown_members(studies, wanted, growth)
+        if growth < _LEAST_GROWTH or len(store.looks) >= LOOKS or wanted == before:
             return rows
-        for position in range(max(0, len(studies) - 2), len(studies)):
-            chunk = CHUNK * studies[position].rung.leaf
-            target = min(growth * studies[position].members, _MOST_MEMBERS)
-            wanted[position] = max(wanted[position], chunk * math.ceil(target / chunk))
+
+
+def _grown_members(studies: list[RungStudy], members: list[int], growth: float) -> list[int]:
+    """The members of the rungs when the two finest, which decide, grow by a factor: whole chunks of them."""
+    grown = list(members)
+    for position in range(max(0, len(studies) - 2), len(studies)):
+        chunk = CHUNK * studies[position].rung.leaf
+        target = chunk * math.ceil(min(growth * studies[position].members, _MOST_MEMBERS) / chunk)
+        grown[position] = max(members[position], target)
+    return grown
 
 
 def _first_members(studies: list[RungStudy], workshop: Workshop) -> list[int]:
