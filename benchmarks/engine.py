@@ -13,6 +13,7 @@ from driftax import SGD, Adam, Chain, GaussianNoise, Quadratic, RMSprop, SignSGD
 from driftax.compare.weak_error import RungStudy, rung_key
 from driftax.equation import Method
 from driftax.simulate.ensemble import run_leaves
+from driftax.simulate.normals import Randomness
 from driftax.simulate.schemes import AbstractScheme
 from driftax.statistics.streaming import Moments, merge
 from driftax.study.experiment import Experiment
@@ -40,6 +41,7 @@ def study(
     models: tuple[str, ...] = (),
     observables: tuple[str, ...] = ("params_sq",),
     precision: str = "float32",
+    randomness: Randomness = Randomness.FAST,
     seed: int = 0,
     method: Method = Method.FINITE_STEP,
 ) -> RungStudy:
@@ -57,6 +59,7 @@ def study(
         observables=observables,
         look_at=state,
         method=method,
+        randomness=randomness,
     )
     return experiment.rung_study(0, seed)
 

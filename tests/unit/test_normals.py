@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from driftax import Adam, Chain, GaussianNoise, Quadratic, RMSprop, SignSGD, derive
+from driftax import Adam, Chain, GaussianNoise, Quadratic, RMSprop, SignSGD, StudentT, derive
 from driftax.simulate import steps
 from driftax.simulate.drivers import NormalDriver
 from driftax.simulate.normals import FastNormals
@@ -46,9 +46,10 @@ def test_fast_normals_have_the_moments_of_normals_and_no_correlation():
         (RMSprop(learning_rate=0.1, decay=0.9, eps=0.1), GaussianNoise(COVARIANCE), 2),
         (Adam(learning_rate=0.1, b1=0.9, b2=0.9, eps=0.1), GaussianNoise([0.3, 0.4]), 1),
         (SignSGD(learning_rate=0.1), GaussianNoise([0.3, 0.4]), 1),
+        (SignSGD(learning_rate=0.1), StudentT([0.3, 0.4], 3.0), 1),
     ],
 )
-def test_members_in_one_vector_move_as_one_by_one(monkeypatch, optimizer, noise, order):
+def test_members_in_one_vector_move_as_one_by_one(optimizer, noise, order):
     """To rounding, for the optimizer and for its equation."""
     chain = Chain(Quadratic(HESSIAN), noise, optimizer)
     equation = derive(chain, weak_order=order, full=False, nodes=3)
@@ -57,12 +58,11 @@ def test_members_in_one_vector_move_as_one_by_one(monkeypatch, optimizer, noise,
     z = 0.5 + jax.random.uniform(jax.random.key(1), (len(chain.slots), 2, 5))
     number = jnp.asarray(7.0)
 
-    def both():
-        moved = steps.equation_step(equation, Splitting(), driver, 2, number, z, draw)
-        return steps.optimizer_step(chain, driver, number, z, draw), moved
+    def both(shared):
+        moved = steps.equation_step(equation, Splitting(), driver, 2, number, z, shared)
+        return steps.optimizer_step(chain, driver, number, z, shared), moved
 
-    assert steps.has_long_chain(chain, 2)
-    long = both()
-    monkeypatch.setattr(steps, "has_long_chain", lambda chain, dim: False)
-    for together, alone in zip(long, both(), strict=True):
+    shared = steps.drawn(chain, 2, draw)
+    assert shared.long is not None
+    for together, alone in zip(both(shared), both(steps.Draw(draw, None)), strict=True):
         np.testing.assert_allclose(together, alone, rtol=1e-12, atol=1e-13)

@@ -29,7 +29,7 @@ from driftax.simulate.coloured import (
 from driftax.simulate.controls import Controls, advance_controls, has_controls, start_controls
 from driftax.simulate.drivers import AbstractDriver
 from driftax.simulate.schemes import AbstractScheme
-from driftax.simulate.steps import equation_step, optimizer_step, over_members
+from driftax.simulate.steps import drawn, equation_step, optimizer_step, over_members
 from driftax.statistics.observables import Observables
 from driftax.statistics.streaming import Moments
 
@@ -126,9 +126,10 @@ def _advance(rung: Rung, number: Scalar, index: Array, leaf: _Leaf) -> _Leaf:
     members, random = leaf
     _, dim, count = members.optimizer.shape
     draw, random = rung.driver.draw(random, index, dim, count, members.optimizer.dtype)
+    shared = drawn(rung.chain, dim, draw)
     models = tuple(
         tuple(
-            equation_step(equation, rung.scheme, rung.driver, level, number, z, draw)
+            equation_step(equation, rung.scheme, rung.driver, level, number, z, shared)
             for level, z in zip(substeps, levels, strict=True)
         )
         for equation, substeps, levels in zip(rung.equations, rung.levels, members.models, strict=True)
@@ -139,7 +140,7 @@ def _advance(rung: Rung, number: Scalar, index: Array, leaf: _Leaf) -> _Leaf:
         coloured = advance_coloured(coloured, equation, number, controls.path, y, draw)
     if controls is not None:
         controls = advance_controls(controls, rung.chain, number, draw)
-    optimizer = optimizer_step(rung.chain, rung.driver, number, members.optimizer, draw)
+    optimizer = optimizer_step(rung.chain, rung.driver, number, members.optimizer, shared)
     return _Leaf(_Members(optimizer, models, controls, coloured), random)
 
 
@@ -200,7 +201,8 @@ def _start_leaf(rung: Rung, key: Key, start: Start) -> _Leaf:
     def alone(index, leaf):
         optimizer, random = leaf
         draw, random = rung.driver.draw(random, index, dim, rung.leaf, optimizer.dtype)
-        return optimizer_step(rung.chain, rung.driver, start.number + index, optimizer, draw), random
+        shared = drawn(rung.chain, dim, draw)
+        return optimizer_step(rung.chain, rung.driver, start.number + index, optimizer, shared), random
 
     random = rung.driver.start(key, dim, rung.leaf)
     members, random = jax.lax.fori_loop(0, start.handover, alone, (members, random))

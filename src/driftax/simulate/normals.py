@@ -78,7 +78,7 @@ class FastNormals(AbstractNormals):
             drawn.append(values.reshape(halves, *rest, members).astype(dtype))
             begin += len(used)
         # The noise of a step has several readers: it is made once, not once per reader.
-        return jax.lax.optimization_barrier(jnp.stack(drawn, axis=1)), state
+        return jnp.stack(jax.lax.optimization_barrier(drawn), axis=1), state
 
 
 def _lanes(shape: tuple[int, ...], three_point: bool) -> int:

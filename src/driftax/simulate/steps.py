@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -31,19 +32,30 @@ def over_members(function: Callable, *arguments):
     return jax.vmap(function, in_axes=-1, out_axes=-1)(*arguments)
 
 
+class Draw(NamedTuple):
+    """What drives one optimizer step of all members, and for members in one vector its normal scores."""
+
+    members: Any  # members on the last axis
+    long: Float[Array, "half channel long"] | None
+
+
+def drawn(chain: Chain, dim: int, members: Any) -> Draw:
+    """A driver's draw, correlated once for the optimizer and all its equations where they stand in one vector."""
+    return Draw(members, _long(scores(chain, members)) if has_long_chain(chain, dim) else None)
+
+
 def optimizer_step(
-    chain: Chain, driver: AbstractDriver, number: Scalar, members: Float[Array, "slot dim member"], draw
+    chain: Chain, driver: AbstractDriver, number: Scalar, members: Float[Array, "slot dim member"], draw: Draw
 ) -> Float[Array, "slot dim member"]:
     """The members after one step of the optimizer driven by `draw`."""
 
     def step(chain: Chain, z: Slots, drawn) -> Slots:
         return chain.step(number, z, driver.gradient(chain, chain.params(z), drawn))
 
+    if draw.long is None:
+        return over_members(lambda z, drawn: step(chain, z, drawn), members, draw.members)
     dim = members.shape[1]
-    if not has_long_chain(chain, dim):
-        return over_members(lambda z, drawn: step(chain, z, drawn), members, draw)
-    drawn = _long(scores(chain, draw))
-    return _short(step(long_chain(chain, dim), _long(members), drawn), dim)
+    return _short(step(long_chain(chain, dim), _long(members), draw.long), dim)
 
 
 def equation_step(
@@ -53,14 +65,14 @@ def equation_step(
     level: int,
     number: Scalar,
     members: Float[Array, "slots dim member"],
-    draw,
+    draw: Draw,
 ) -> Float[Array, "slots dim member"]:
     """The members after one optimizer step of an equation, in `level` substeps."""
     if isinstance(equation, ExtendedEquation):
         return over_members(
             lambda z, drawn: _extended_step(equation, level, number, z, driver.half_drivers(drawn)),
             members,
-            draw,
+            draw.members,
         )
 
     def step(equation: ModifiedEquation, z: Slots, drawn) -> Slots:
@@ -77,18 +89,17 @@ def equation_step(
         halves = driver.half_drivers(drawn).astype(z.dtype)
         return jax.lax.scan(substep, z, _substeps(number, level, halves))[0]
 
-    if not _has_long_equation(equation, scheme, members.shape[1]):
-        return over_members(lambda z, drawn: step(equation, z, drawn), members, draw)
-    long = eqx.tree_at(lambda e: e.chain, equation, long_chain(equation.chain, members.shape[1]))
-    return _short(step(long, _long(members), _long(scores(equation.chain, draw))), members.shape[1])
+    if draw.long is None or not _is_directional(equation, scheme):
+        return over_members(lambda z, drawn: step(equation, z, drawn), members, draw.members)
+    dim = members.shape[1]
+    long = eqx.tree_at(lambda e: e.chain, equation, long_chain(equation.chain, dim))
+    return _short(step(long, _long(members), draw.long), dim)
 
 
-def _has_long_equation(equation: ModifiedEquation, scheme: AbstractScheme, dim: int) -> bool:
-    """Whether drift and noise of a member are made of directional derivatives alone, coordinate by coordinate."""
-    directional = equation.weak_order == 1 or not equation.full
-    finite_step = equation.method is Method.FINITE_STEP
-    plain = directional and finite_step and not scheme.mixes
-    return plain and has_long_chain(equation.chain, dim) and has_channels(equation)
+def _is_directional(equation: ModifiedEquation, scheme: AbstractScheme) -> bool:
+    """Whether a substep takes derivatives along directions alone, and no matrix of a member's whole state."""
+    drift = equation.weak_order == 1 or not equation.full
+    return drift and equation.method is Method.FINITE_STEP and has_channels(equation) and not scheme.mixes
 
 
 def _long(members: Float[Array, "*rows dim member"]) -> Float[Array, "*rows long"]:

@@ -39,7 +39,7 @@ class Experiment(NamedTuple):
 
     Args:
         chain: the optimizer at rung 1, in natural coordinates.
-        start: natural state [slot, dim] in the regime's units.
+        start: natural state [slot, dim] in the regime's units; members have its precision.
         step: steps of rung 1 taken before.
         handover: steps of rung 1 the optimizer takes alone first.
         ladder: factors on the time step, from coarse to fine.
@@ -54,7 +54,6 @@ class Experiment(NamedTuple):
         log_second_moments: the coordinates equations are integrated in.
         allow_obstructed: whether an order-2 equation runs where order 2 does not exist.
         randomness: where normals come from.
-        single: whether members are carried in single precision (per-example gradients always are).
     """
 
     chain: Chain
@@ -73,7 +72,6 @@ class Experiment(NamedTuple):
     log_second_moments: bool = False
     allow_obstructed: bool = False
     randomness: Randomness = Randomness.COUNTER
-    single: bool = False
 
     @property
     def minibatch(self) -> bool:
@@ -110,7 +108,7 @@ class Experiment(NamedTuple):
         Per-example gradients are memory: in single precision they take a fifth of the time, and the rounding
         of a step (1e-7 of the state) is far below the noise of a minibatch.
         """
-        return np.dtype(np.float32) if self.minibatch or self.single else np.dtype(self.start.dtype)
+        return np.dtype(np.float32) if self.minibatch else np.dtype(self.start.dtype)
 
     @property
     def _leaf(self) -> int:

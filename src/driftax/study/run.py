@@ -38,7 +38,7 @@ def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Ex
     look_at, look_step = state_to_look_at(study, chain)
     return Experiment(
         chain=chain,
-        start=natural_start(study, chain),
+        start=natural_start(study, chain).astype(compare.precision),
         step=study.start.step,
         handover=study.start.handover or 0,
         ladder=tuple(study.regime.ladder),
@@ -53,7 +53,6 @@ def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Ex
         log_second_moments=compare.coordinates == "log",
         allow_obstructed=allow_obstructed,
         randomness=Randomness(compare.randomness),
-        single=compare.precision == "float32",
     )
 
 
