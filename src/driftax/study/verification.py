@@ -44,7 +44,7 @@ def verify(
     budget_seconds: float | None,
     false_alarm: float,
     progress: Progress,
-    workshop: Workshop,
+    workshop: Workshop | None = None,
 ) -> Verification:
     """Runs the ladder and judges every model and observable.
 
@@ -56,9 +56,9 @@ def verify(
             no limit where they are given.
         false_alarm: probability with which a true claim is refuted, per row.
         progress: told the fraction done and what is being done.
-        workshop: who computes, and where finished chunks are kept.
+        workshop: who computes, and where finished chunks are kept; left out, this process, and nowhere.
     """
-    started = time.monotonic()
+    started, workshop = time.monotonic(), workshop or Workshop.here()
     experiment.check()
     progress(0.0, "compiling")
     studies = [experiment.rung_study(position, seed) for position in range(len(experiment.ladder))]
