@@ -51,6 +51,12 @@ class Verdict(NamedTuple):
     more_members_help: bool
 
 
+class _Said(NamedTuple):
+    answer: Answer
+    reason: str
+    more_members_help: bool = False
+
+
 class OrderTest(NamedTuple):
     """Weak errors of one model for one observable, coarse rung first, and the order it claims."""
 
@@ -84,66 +90,81 @@ class OrderTest(NamedTuple):
         """Consistent, refuted or inconclusive, at a stated probability of a false alarm."""
         if len(self.rungs) < 2:
             return Verdict(Answer.INCONCLUSIVE, None, None, None, False, "one rung has no local order", False)
-        orders = self.local_orders
-        order, interval = orders[-1], self.interval(false_alarm)
+        interval = self.interval(false_alarm)
         threshold = self.claimed - 0.5
+        answer, reason, more = (
+            self._too_little(false_alarm)
+            or self._below(interval, threshold)
+            or self._undecided(interval, threshold, false_alarm)
+            or self._spoilt()
+            or _Said(Answer.CONSISTENT, f"the local order is at least {interval[0]:.2f}, above {threshold:g}")
+        )
+        faster = answer is Answer.CONSISTENT and interval[0] > self.claimed + 0.5
+        order = self.local_orders[-1]
+        return Verdict(answer, order, self.interval(0.05), interval, faster, reason, more)
 
-        def say(answer: Answer, reason: str, more: bool = False) -> Verdict:
-            faster = answer is Answer.CONSISTENT and interval[0] > self.claimed + 0.5
-            return Verdict(answer, order, self.interval(0.05), interval, faster, reason, more)
-
+    def _too_little(self, false_alarm: float) -> _Said | None:
+        """Where the two finest errors say nothing of an order."""
         if len(self.rungs) < 3:
-            return say(Answer.INCONCLUSIVE, "fewer than three rungs: add a finer one to the ladder")
+            return _open("fewer than three rungs: add a finer one to the ladder")
         if min(rung.members for rung in self.rungs[-2:]) < FEWEST_MEMBERS:
-            return say(
-                Answer.INCONCLUSIVE,
+            return _open(
                 f"fewer than {FEWEST_MEMBERS} members: a standard error from so few is not to be trusted",
                 True,
             )
         if self._changes_sign(false_alarm):
-            return say(
-                Answer.INCONCLUSIVE,
-                "the error changes sign between the two finest rungs: add a finer rung to the ladder",
+            return _open(
+                "the error changes sign between the two finest rungs: add a finer rung to the ladder"
             )
-        if interval[1] < threshold:
-            if orders[-2] is None:
-                return say(
-                    Answer.INCONCLUSIVE,
-                    "the error changes sign within the ladder, so its local orders have not settled: add a finer "
-                    "rung to the ladder",
-                )
-            if self._rising(orders):
-                return say(
-                    Answer.INCONCLUSIVE,
-                    f"the local order {interval[1]:.2f} or less is below {threshold:g} but still rising: "
-                    "add a finer rung to the ladder",
-                )
-            return say(
-                Answer.REFUTED,
-                f"the local order is at most {interval[1]:.2f}, below {threshold:g}, and not rising",
+        return None
+
+    def _below(self, interval: tuple[float, float], threshold: float) -> _Said | None:
+        """Where the local order is below the claim: refuted, unless it has not settled."""
+        if interval[1] >= threshold:
+            return None
+        orders = self.local_orders
+        if orders[-2] is None:
+            return _open(
+                "the error changes sign within the ladder, so its local orders have not settled: add a finer "
+                "rung to the ladder"
             )
-        if interval[0] <= threshold:
-            return say(
-                Answer.INCONCLUSIVE,
-                f"noise: the local order lies between {_end(interval[0])} and {_end(interval[1])}; "
-                f"about {self.members_needed(false_alarm):,} members on the two finest rungs would decide it",
-                True,
+        if self._rising(orders):
+            return _open(
+                f"the local order {interval[1]:.2f} or less is below {threshold:g} but still rising: "
+                "add a finer rung to the ladder"
             )
+        return _Said(
+            Answer.REFUTED,
+            f"the local order is at most {interval[1]:.2f}, below {threshold:g}, and not rising",
+        )
+
+    def _undecided(self, interval: tuple[float, float], threshold: float, false_alarm: float) -> _Said | None:
+        """Where noise leaves the local order on both sides of the threshold."""
+        if interval[0] > threshold:
+            return None
+        found = f"the local order lies between {_end(interval[0])} and {_end(interval[1])}"
+        if math.isinf(interval[0]) and math.isinf(interval[1]):
+            found = "the errors are too small to bound the local order"
+        members = self.members_needed(false_alarm)
+        return _open(
+            f"noise: {found}; about {members:,} members on the two finest rungs would decide it", True
+        )
+
+    def _spoilt(self) -> _Said | None:
+        """Where members that were lost or the integrator's bias spoil errors that are small enough."""
         finest = self.rungs[-1]
         if lost := sum(rung.failed for rung in self.rungs[-2:]):
-            return say(
-                Answer.INCONCLUSIVE,
+            return _open(
                 f"{lost} members left the domain on the two finest rungs, so their means are of the others: "
-                'start later (handover), or coordinates = "log"',
+                'start later (handover), or coordinates = "log"'
             )
         if finest.bias is not None and finest.bias > BIAS_SHARE * abs(finest.weak_error):
-            return say(
-                Answer.INCONCLUSIVE,
+            return _open(
                 f"bias: the integration of the equation may add {finest.bias:.1e} to an error of "
                 f"{finest.weak_error:.1e}; raise `substeps`",
                 finest.bias_noise > 0.5 * finest.bias,
             )
-        return say(Answer.CONSISTENT, f"the local order is at least {interval[0]:.2f}, above {threshold:g}")
+        return None
 
     def _changes_sign(self, false_alarm: float) -> bool:
         """Whether both finest errors are distinguishable from 0 and have opposite signs."""
@@ -173,6 +194,10 @@ class OrderTest(NamedTuple):
         noise = _noise_of((coarse, fine))
         growth = (normal_quantile(false_alarm) * noise / max(distance, 0.05)) ** 2
         return 2 ** math.ceil(math.log2(max(fine.members, 1) * min(max(growth, 2.0), 1e6)))
+
+
+def _open(reason: str, more: bool = False) -> _Said:
+    return _Said(Answer.INCONCLUSIVE, reason, more)
 
 
 def _exponent(coarse: RungError, fine: RungError) -> float | None:
