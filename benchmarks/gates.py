@@ -43,10 +43,7 @@ def _grown(members: int, seed: int = 0, learning_rate: float = 0.125, record: tu
 
 
 def compilations() -> dict[str, int]:
-    """Compilations of a second study that differs from a first only as said.
-
-    Not held yet: a last block of fewer leaves than the others (their number is a shape).
-    """
+    """Compilations of a second study that differs from a first only as said."""
     counter = _Compilations()
     _grown(2 * _BLOCK)
     changes = {

@@ -26,7 +26,7 @@ from driftax.noise import AbstractContinuousNoise, CoordinateRule, sign_moments
 from driftax.optimizer import SignSGD
 from driftax.optimizer.structure import Structure, structure
 
-_FEW = 5  # nodes of a rule without kinks
+_FEW = 3  # nodes of the rules that ensembles use; more of them, written out, are slow to compile
 _ROUNDING = 1e-12  # of a variance: what is left of it below this is rounding error
 
 
@@ -98,8 +98,8 @@ def step_moments(chain: Chain, number: Scalar, z: Slots, nodes: int, joint: bool
         return _sign_moments(chain, z)
     rule = coordinate_rule(chain, number, z, nodes)
     increments = node_increments(chain, number, z, rule.nodes)
-    mean = _over_nodes(rule.weights, increments)
-    channels = jnp.stack([_over_nodes(p * rule.weights, increments) for p in rule.polynomials])
+    mean = _over_nodes(rule.weights[None], increments)[0]
+    channels = _over_nodes(rule.polynomials * rule.weights[None], increments)
     if not rule.complete:
         centred = increments - mean[None]
         own = jnp.einsum("ji,jsi,jti->sti", rule.weights, centred, centred)
@@ -113,12 +113,14 @@ def step_moments(chain: Chain, number: Scalar, z: Slots, nodes: int, joint: bool
     return StepMoments(mean, channels, gram, None)
 
 
-def _over_nodes(weights: Float[Array, "node dim"], values: Float[Array, "node slot dim"]) -> Slots:
-    """The weighted sum over nodes; few of them term by term, since einsum makes a matrix product per coordinate."""
-    if len(weights) > _FEW:
-        return jnp.einsum("ji,jsi->si", weights, values)
-    terms = [w[None] * v for w, v in zip(weights, values, strict=True)]
-    return reduce(jnp.add, terms)
+def _over_nodes(
+    weights: Float[Array, "row node dim"], values: Float[Array, "node slot dim"]
+) -> Float[Array, "row slot dim"]:
+    """Weighted sums over nodes; few of them term by term, since einsum makes a matrix product per coordinate."""
+    if len(values) > _FEW:
+        return jnp.einsum("nji,jsi->nsi", weights, values)
+    rows = [[w[None] * v for w, v in zip(row, values, strict=True)] for row in weights]
+    return jnp.stack([reduce(jnp.add, terms) for terms in rows])
 
 
 def independent_channels(chain: Chain, dim: int) -> int:
