@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from driftax.statistics.intervals import normal_quantile, ratio_magnitude
 
-FEWEST_MEMBERS = 100  # for a normal interval
+FEWEST_VALUES = 100  # for a normal interval
 BIAS_SHARE = 0.1  # of the finest error: what the integrator's own bias may be
 
 
@@ -27,7 +27,8 @@ class Answer(enum.Enum):
 class RungError(NamedTuple):
     """The weak error `E f(equation) - E f(optimizer)` on one rung.
 
-    `bias` bounds what the integration of the equation adds to it (None: not measured).
+    `bias` bounds what the integration of the equation adds to it (None: not measured). Members are independent, or
+    belong to independent `randomisations` (None: they are independent).
     """
 
     ladder: float
@@ -37,6 +38,7 @@ class RungError(NamedTuple):
     bias_noise: float  # the part of `bias` that is its own standard error
     members: int
     failed: int
+    randomisations: int | None = None
 
 
 class Verdict(NamedTuple):
@@ -107,10 +109,10 @@ class OrderTest(NamedTuple):
         """Where the two finest errors say nothing of an order."""
         if len(self.rungs) < 3:
             return _open("fewer than three rungs: add a finer one to the ladder")
-        if min(rung.members for rung in self.rungs[-2:]) < FEWEST_MEMBERS:
+        if min(_values(rung) for rung in self.rungs[-2:]) < FEWEST_VALUES:
+            found = "members" if self.rungs[-1].randomisations is None else "randomisations"
             return _open(
-                f"fewer than {FEWEST_MEMBERS} members: a standard error from so few is not to be trusted",
-                True,
+                f"fewer than {FEWEST_VALUES} {found}: a standard error from so few is not to be trusted", True
             )
         if self._changes_sign(false_alarm):
             return _open(
@@ -194,6 +196,11 @@ class OrderTest(NamedTuple):
         noise = _noise_of((coarse, fine))
         growth = (normal_quantile(false_alarm) * noise / max(distance, 0.05)) ** 2
         return 2 ** math.ceil(math.log2(max(fine.members, 1) * min(max(growth, 2.0), 1e6)))
+
+
+def _values(rung: RungError) -> int:
+    """The independent values a standard error comes from."""
+    return rung.members if rung.randomisations is None else rung.randomisations
 
 
 def _open(reason: str, more: bool = False) -> _Said:

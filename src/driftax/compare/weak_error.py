@@ -11,7 +11,7 @@ import numpy as np
 from driftax._types import Key
 from driftax.compare.order_test import RungError
 from driftax.simulate.ensemble import LeafStatistics, Rung, Start, run_leaves
-from driftax.statistics.streaming import Moments, controlled, merge
+from driftax.statistics.streaming import Moments, as_one_value, controlled, merge
 
 CHUNK = 8  # leaves that are run, sent and stored together
 
@@ -47,13 +47,14 @@ class RungStudy:
         self.columns = rung.columns(start.state.size)
         self.members = 0
         self._moments: Moments | None = None
+        self._spread: Moments | None = None
         self._waiting: dict[int, tuple[Leaves, LeafStatistics]] = {}
         self.refinement: RungStudy | None = None  # a smaller study that measures the integrator's bias
         self.failed = np.zeros((len(record), 1 + len(rung.equations)), dtype=int)
 
     @property
     def moments(self) -> Moments:
-        """Of all members so far."""
+        """Of all independent values so far: of members, or of leaves whose members depend on each other."""
         if self._moments is None:
             raise ValueError("an ensemble without members: call `grow` first")
         return self._moments
@@ -99,18 +100,29 @@ class RungStudy:
             (_, members), (moments, failed) = found
             for leaf in range(len(failed)):
                 own = Moments(moments.members[leaf], moments.mean[leaf], moments.comoment[leaf])
-                self._moments = merge(self._moments, own)
+                self._spread = merge(self._spread, own)
+                value = own if self.rung.driver.independent else as_one_value(own)
+                self._moments = merge(self._moments, value)
             self.failed += failed.sum(axis=0)
             self.members += members
 
     def error(self, model: int, observable: int, record: int = -1) -> RungError:
         """The weak error of a model for an observable at one recorded step."""
         target = int(self.columns.difference[model, observable])
-        mean, error = controlled(self.moments, target, self.columns.controls)
+        members = None if self.rung.driver.independent else self._spread
+        mean, error = controlled(self.moments, target, self.columns.controls, members)
         bias, noise = (self.refinement or self).bias(model, observable, record)
         failed = int(self.failed[record, [0, 1 + model]].sum())
+        randomisations = None if self.rung.driver.independent else int(self.moments.members[record])
         return RungError(
-            self.scale, float(mean[record]), float(error[record]), bias, noise, self.members, failed
+            self.scale,
+            float(mean[record]),
+            float(error[record]),
+            bias,
+            noise,
+            self.members,
+            failed,
+            randomisations,
         )
 
     def bias(self, model: int, observable: int, record: int = -1) -> tuple[float | None, float]:
@@ -127,7 +139,8 @@ class RungStudy:
         columns = self.columns.optimizer if model is None else self.columns.model[model]
         column = int(columns[observable])
         mean, error = controlled(self.moments, column, np.arange(0))
-        deviation = np.sqrt(self.moments.covariance[..., column, column])
+        assert self._spread is not None  # as there are moments
+        deviation = np.sqrt(self._spread.covariance[..., column, column])
         return Means(mean, error, deviation)
 
     def failures(self, model: int | None) -> int:

@@ -29,12 +29,18 @@ from driftax.equation import ModifiedEquation
 from driftax.equation.factor import channel_count, step_noise
 from driftax.noise import AbstractContinuousNoise, AbstractDraws, AbstractSampledNoise
 from driftax.simulate.normals import AbstractNormals, CounterNormals, FastNormals, Randomness
+from driftax.simulate.sobol import SobolNormals
 
 
 class AbstractDriver(eqx.Module):
     """Draws for the members of one leaf; members stand on the last axis of every draw."""
 
     halves: eqx.AbstractVar[int]  # half substeps per optimizer step, a power of two
+
+    @property
+    def independent(self) -> bool:
+        """Whether the members of a leaf are independent of each other."""
+        return True
 
     @abc.abstractmethod
     def start(self, key: Key, dim: int, members: int) -> Any:
@@ -63,6 +69,10 @@ class NormalDriver(AbstractDriver):
     halves: int = eqx.field(static=True)
     channels: int = eqx.field(static=True)
     stream: AbstractNormals = CounterNormals()
+
+    @property
+    def independent(self) -> bool:
+        return self.stream.independent
 
     def start(self, key, dim, members):
         return self.stream.start(key, (self.halves, self.channels, dim), members)
@@ -128,12 +138,29 @@ class BatchDriver(AbstractDriver):
         return jnp.einsum("i,isd->sd", driver.astype(z.dtype), zeta)
 
 
+def channels_of(equations: tuple[ModifiedEquation, ...]) -> int:
+    """Channels of normals that drive an optimizer and its equations."""
+    return max([1, *(channel_count(e) for e in equations)])
+
+
+def stream_for(
+    randomness: Randomness, equations: tuple[ModifiedEquation, ...], steps: int, members: int
+) -> AbstractNormals:
+    """The normals of leaves of `members` members that take `steps` steps."""
+    if randomness is Randomness.SOBOL:
+        return SobolNormals.of(steps, members)
+    if randomness is Randomness.FAST:
+        # The optimizer sees the first channel alone; the others drive weak schemes.
+        return FastNormals((False,) + (True,) * (channels_of(equations) - 1))
+    return CounterNormals()
+
+
 def driver_for(
     chain: Chain,
     equations: tuple[ModifiedEquation, ...],
     halves: int,
     fresh: int,
-    randomness: Randomness = Randomness.COUNTER,
+    stream: AbstractNormals | None = None,
 ) -> AbstractDriver:
     """The driver that fits a chain's gradient law.
 
@@ -142,12 +169,9 @@ def driver_for(
         equations: those that run beside it.
         halves: half substeps per optimizer step.
         fresh: fresh draws that centre the noise of a sampled law.
-        randomness: where normals come from.
+        stream: where normals come from; left out, counters.
     """
     if isinstance(chain.noise, AbstractContinuousNoise):
-        channels = max([1, *(channel_count(e) for e in equations)])
-        # The optimizer sees the first channel alone; the others drive weak schemes.
-        fast = FastNormals((False,) + (True,) * (channels - 1))
-        return NormalDriver(halves, channels, fast if randomness is Randomness.FAST else CounterNormals())
+        return NormalDriver(halves, channels_of(equations), stream or CounterNormals())
     assert isinstance(chain.noise, AbstractSampledNoise)
     return BatchDriver(halves, fresh, chain.noise, chain.noise.draws(chain.objective))

@@ -35,7 +35,9 @@ from driftax.statistics.streaming import Moments
 
 _START = 2**32 - 1  # no step has this number
 LEAF = 1024  # members of a leaf for elementwise laws: a few arrays of it fit a core's cache
-FAST_LEAF = 4096  # where a step takes so little that starting its kernels counts
+LARGE_LEAF = (
+    4096  # where a step takes so little that starting its kernels counts, or members share out a space
+)
 
 
 class Columns(NamedTuple):

@@ -9,7 +9,7 @@ import abc
 import enum
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -25,10 +25,17 @@ class Randomness(enum.Enum):
 
     COUNTER = "counter"  # threefry: every step's draw is a function of (key, step)
     FAST = "fast"  # lanes of xoroshiro64* carried in the loop, in single precision: several times cheaper
+    SOBOL = "sobol"  # scrambled Sobol' points, one randomisation per leaf: randomised quasi-Monte Carlo
 
 
 class AbstractNormals(eqx.Module):
-    """A stream of standard normals of shape [*shape, member]."""
+    """A stream of standard normals of shape [*shape, member].
+
+    Attributes:
+        independent: whether the members of a leaf are independent; its mean counts as one value where they are not.
+    """
+
+    independent: ClassVar[bool] = True
 
     @abc.abstractmethod
     def start(self, key: Key, shape: tuple[int, ...], members: int) -> Any:

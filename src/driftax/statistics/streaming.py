@@ -36,8 +36,14 @@ def merge(left: Moments | None, right: Moments) -> Moments:
     return Moments(total, mean, comoment)
 
 
+def as_one_value(moments: Moments) -> Moments:
+    """The mean of a set of members as a single value; nothing where no member was finite."""
+    one = np.minimum(moments.members, 1)
+    return Moments(one, moments.mean, np.zeros_like(moments.comoment))
+
+
 def controlled(
-    moments: Moments, target: int | np.integer, controls: np.ndarray
+    moments: Moments, target: int | np.integer, controls: np.ndarray, members: Moments | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean of a column, improved by columns whose exact mean is 0, and its standard error.
 
@@ -45,21 +51,26 @@ def controlled(
     for a regression goes without.
 
     Args:
-        moments: of all columns; any leading axes.
+        moments: of independent values of all columns; any leading axes.
         target: the column wanted.
         controls: columns of exact mean 0; may be empty.
+        members: moments over the members, where the independent values are means of many of them.
 
     Returns:
         Mean and standard error, over the leading axes.
     """
     covariance = moments.covariance
-    mean, variance = moments.mean[..., target], covariance[..., target, target]
-    fewest = int(np.min(moments.members))
-    if len(controls) and fewest > _MEMBERS_PER_CONTROL * len(controls):
-        gram = covariance[..., controls[:, None], controls[None, :]]
-        cross = covariance[..., controls, target]
-        coefficients = np.einsum("...ij,...j->...i", np.linalg.pinv(gram, rcond=1e-10, hermitian=True), cross)
-        mean = mean - np.sum(coefficients * moments.mean[..., controls], axis=-1)
-        variance = variance - np.sum(coefficients * cross, axis=-1)
-        variance = variance * ((moments.members - 1) / (moments.members - 1 - len(controls)))
+    weights = np.zeros(moments.mean.shape)
+    weights[..., target] = 1.0
+    regressed = moments if members is None else members
+    freedom = moments.members - 1
+    if len(controls) and int(np.min(regressed.members)) > _MEMBERS_PER_CONTROL * len(controls):
+        over = regressed.covariance
+        gram = over[..., controls[:, None], controls[None, :]]
+        inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
+        weights[..., controls] = -np.einsum("...ij,...j->...i", inverse, over[..., controls, target])
+        freedom = freedom - (len(controls) if members is None else 0)  # many more members than values
+    mean = np.sum(weights * moments.mean, axis=-1)
+    variance = np.einsum("...i,...ij,...j->...", weights, covariance, weights)
+    variance = variance * ((moments.members - 1) / np.maximum(freedom, 1))
     return mean, np.sqrt(np.maximum(variance, 0.0) / np.maximum(moments.members, 1))

@@ -18,10 +18,11 @@ from driftax.equation import NODES, Method, derive
 from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import Equation, ExtendedEquation, extend
 from driftax.regime import Regime
-from driftax.simulate.drivers import driver_for
-from driftax.simulate.ensemble import FAST_LEAF, LEAF, Rung, Start
+from driftax.simulate.drivers import channels_of, driver_for, stream_for
+from driftax.simulate.ensemble import LARGE_LEAF, LEAF, Rung, Start
 from driftax.simulate.normals import Randomness
 from driftax.simulate.schemes import AbstractScheme, Splitting, WeakOrderTwo
+from driftax.simulate.sobol import MOST_COORDINATES
 from driftax.statistics.observables import Observables
 
 MODELS = ("ode", "derived-1", "derived-2", EXTENDED)
@@ -114,7 +115,7 @@ class Experiment(NamedTuple):
     def _leaf(self) -> int:
         if self.minibatch:
             return _BATCH_LEAF
-        return FAST_LEAF if self.randomness is Randomness.FAST else LEAF
+        return LEAF if self.randomness is Randomness.COUNTER else LARGE_LEAF
 
     def claimed(self, model: str) -> int:
         """The weak order a model claims."""
@@ -134,8 +135,24 @@ class Experiment(NamedTuple):
                 "a second moment of 0, where the first steps are of size 1 and no equation holds",
                 "handover = 8 in [start] (the equation then starts from the optimizer's ensemble), or nu = [...]",
             )
+        if self.minibatch and self.randomness is not Randomness.COUNTER:
+            raise DriftaxError(
+                f'randomness = "{self.randomness.value}"',
+                "a gradient law that draws examples, not normals",
+                'randomness = "counter"',
+            )
         for model in self.models:
             self.equation(model, self.chain, at=self.look_at, nodes=derivation_nodes(self.chain))
+
+    def _check_coordinates(self, normals: int) -> None:
+        """Refuses Sobol' points where a member needs more normals than they have coordinates."""
+        if self.randomness is Randomness.SOBOL and normals > MOST_COORDINATES:
+            raise DriftaxError(
+                'randomness = "sobol"',
+                f"{normals:,} normals per member on the finest rung, and Sobol' points of at most "
+                f"{MOST_COORDINATES:,} coordinates",
+                'fewer `steps` or a shorter ladder, or randomness = "counter"',
+            )
 
     def equation(
         self, model: str, chain: Chain, at: Slots | None = None, nodes: int | None = None
@@ -181,7 +198,10 @@ class Experiment(NamedTuple):
         of_models = tuple(self.levels_of(model, levels) for model in self.models)
         halves = 2 * max((level for each in of_models for level in each), default=1) if equations else 1
         natural = tuple(e.natural if isinstance(e, ExtendedEquation) else e for e in equations)
-        driver = driver_for(chain, natural, halves, fresh, self.randomness)
+        record = tuple(_whole(step / scale, "record") for step in self.record)
+        self._check_coordinates(record[-1] * halves * channels_of(natural) * self.start.shape[1])
+        stream = stream_for(self.randomness, natural, record[-1], self._leaf)
+        driver = driver_for(chain, natural, halves, fresh, stream)
         rung = Rung(
             _as(self.precision, chain),
             _as(self.precision, equations),
@@ -196,7 +216,6 @@ class Experiment(NamedTuple):
             jnp.asarray(self.step / scale, dtype=self.precision),
             jnp.asarray(_whole(self.handover / scale, "handover")),
         )
-        record = tuple(_whole(step / scale, "record") for step in self.record)
         return RungStudy(rung, rung_key(seed, position), scale, start, record)
 
 

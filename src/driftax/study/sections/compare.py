@@ -60,8 +60,9 @@ class RegimeSection(Section):
 class CompareSection(Section):
     """What `simulate` and `verify` compare, and where.
 
-    `precision` is that of the members' states (statistics are float64); `randomness = "fast"` draws normals from
-    carried lanes in single precision, several times cheaper than counters.
+    `precision` is that of the members' states (statistics are float64). `randomness = "fast"` draws normals from
+    carried lanes in single precision, several times cheaper than counters; `"sobol"` makes every leaf of members
+    one randomised set of quasi-Monte Carlo points, and its mean one value of the standard error.
     """
 
     steps: AtLeastOne
@@ -82,5 +83,7 @@ class CompareSection(Section):
     precision: Annotated[Literal["float64", "float32"], Field(description='"float64" or "float32"')] = (
         "float64"
     )
-    randomness: Annotated[Literal["counter", "fast"], Field(description='"counter" or "fast"')] = "counter"
+    randomness: Annotated[
+        Literal["counter", "fast", "sobol"], Field(description='"counter", "fast" or "sobol"')
+    ] = "counter"
     pool: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
