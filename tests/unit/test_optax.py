@@ -293,3 +293,14 @@ def test_states_the_equation_cannot_carry_are_refused(transform, words):
 def test_names_and_numbers_that_are_refused(name, keywords, words):
     with pytest.raises(DriftaxError, match=words):
         optax_by_name(name, keywords, Regime.BALLISTIC)
+
+
+@pytest.mark.parametrize("size, refused", [(10**30, False), (10**400, True)])
+def test_whole_numbers_of_any_size(size, refused):
+    """A whole number is a number: beyond 64 bits it is still one, beyond floats it is refused."""
+    values = {"learning_rate": 0.1, "weight_decay": size}
+    if refused:
+        with pytest.raises(DriftaxError, match="weight_decay = inf"):
+            optax_by_name("adamw", values, Regime.BALLISTIC)
+    else:
+        optax_by_name("adamw", values, Regime.BALLISTIC).at(0.5, Regime.BALLISTIC)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import enum
+import math
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -277,7 +278,7 @@ def check_hyperparameters(optimizer: str, **values: Scalar) -> None:
         # Traced values come from an optimizer that was checked when it was built.
         if isinstance(value, jax.core.Tracer):
             continue
-        number = float(np.asarray(value))
+        number = _float(value)
         is_decay = name in _DECAYS
         inside = 0 <= number < 1 if is_decay else number >= 0
         if name == "learning_rate":
@@ -287,6 +288,14 @@ def check_hyperparameters(optimizer: str, **values: Scalar) -> None:
             if name == "learning_rate":
                 limits = f"a number above 0 and below {_LARGEST_RATE:g}"
             raise DriftaxError(f"`{optimizer}`", f"{name} = {number:g}", f"{name} = {limits}")
+
+
+def _float(value: Scalar) -> float:
+    """A number of any size: inf for a whole number beyond those of floats."""
+    try:
+        return float(np.asarray(value))
+    except OverflowError:
+        return math.inf
 
 
 def symbol(name: str) -> str:

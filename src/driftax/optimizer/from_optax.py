@@ -177,7 +177,7 @@ def optax_by_name(name: str, keywords: Mapping[str, Any], regime: Regime) -> Opt
     constructor = getattr(optax, name)
 
     def family(scale: Scalar) -> optax.GradientTransformation:
-        moved = {key: move(values[key], role, scale, powers[key]) for key, role in roles.items()}
+        moved = {key: move(float(values[key]), role, scale, powers[key]) for key, role in roles.items()}
         return constructor(**{**values, **moved})
 
     return from_optax(
