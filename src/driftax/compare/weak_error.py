@@ -50,6 +50,7 @@ class RungStudy:
         self._spread: Moments | None = None
         self._waiting: dict[int, tuple[Leaves, LeafStatistics]] = {}
         self.refinement: RungStudy | None = None  # a smaller study that measures the integrator's bias
+        self.refinement_members = 0  # that it is to have
         self.failed = np.zeros((len(record), 1 + len(rung.equations)), dtype=int)
 
     @property
@@ -111,7 +112,7 @@ class RungStudy:
         target = int(self.columns.difference[model, observable])
         members = None if self.rung.driver.independent else self._spread
         mean, error = controlled(self.moments, target, self.columns.controls, members)
-        bias, noise = (self.refinement or self).bias(model, observable, record)
+        bias, noise = self.bias(model, observable, record)
         failed = int(self.failed[record, [0, 1 + model]].sum())
         randomisations = None if self.rung.driver.independent else int(self.moments.members[record])
         return RungError(
@@ -127,12 +128,14 @@ class RungStudy:
 
     def bias(self, model: int, observable: int, record: int = -1) -> tuple[float | None, float]:
         """A bound on what the integration of a model adds to its weak error, and the noise in it."""
-        if not self.columns.refinement.size:
+        study = self.refinement or self
+        if not study.columns.refinement.size:
             return None, 0.0
-        column = int(self.columns.refinement[model, observable])
-        refined, noise = controlled(self.moments, column, np.arange(0))
-        # Both integrations are of weak order 2: their difference is three times the finer one's bias.
-        return float(abs(refined[record]) + noise[record]) / 3, float(noise[record]) / 3
+        column = int(study.columns.refinement[model, observable])
+        refined, noise = controlled(study.moments, column, np.arange(0))
+        # The finer integration is bounded as if nothing were extrapolated; the coarser one differs by the change.
+        share = study.rung.remainder(model) + (0 if study is self else 1)
+        return share * float(abs(refined[record]) + noise[record]), share * float(noise[record])
 
     def means(self, model: int | None, observable: int) -> Means:
         """Means of the optimizer (model None) or of a model."""

@@ -29,7 +29,7 @@ from driftax.simulate.coloured import (
 from driftax.simulate.controls import Controls, advance_controls, has_controls, start_controls
 from driftax.simulate.drivers import AbstractDriver
 from driftax.simulate.schemes import AbstractScheme
-from driftax.simulate.steps import drawn, equation_step, optimizer_step, over_members
+from driftax.simulate.steps import COLOURED_SCHEME, drawn, equation_step, optimizer_step, over_members
 from driftax.statistics.observables import Observables
 from driftax.statistics.streaming import Moments
 
@@ -71,6 +71,7 @@ class Rung(eqx.Module):
             integrator's bias.
         observables: functions of the natural state whose means are taken.
         leaf: members of a leaf.
+        controls: whether there are controls, where they exist.
     """
 
     chain: Chain
@@ -80,6 +81,17 @@ class Rung(eqx.Module):
     observables: Observables
     levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     leaf: int = eqx.field(static=True)
+    controls: bool = eqx.field(static=True, default=True)
+
+    def controlled(self, state: int) -> bool:
+        """Whether a state of that many coordinates has controls."""
+        return self.controls and has_controls(self.chain, self.driver, state)
+
+    def remainder(self, model: int) -> float:
+        """The bias of an integration over what half its substeps change: 1 / (2^order - 1), in its leading term."""
+        extended = isinstance(self.equations[model], ExtendedEquation)
+        scheme = COLOURED_SCHEME if extended else self.scheme
+        return 1 / (2**scheme.weak_order - 1)
 
     @property
     def refined(self) -> bool:
@@ -104,7 +116,7 @@ class Rung(eqx.Module):
         refinement = blocks[q * (1 + 2 * m) :].reshape(m, q)
         width = blocks.size
         controls = np.arange(0)
-        if has_controls(self.chain, self.driver, state):
+        if self.controlled(state):
             controls = width + np.arange((2 + (COLUMNS if self.bilinear(state) else 0)) * state)
         if not self.refined:
             refinement = refinement[:, :0]
@@ -160,12 +172,12 @@ def _columns(rung: Rung, members: _Members) -> Float[Array, "column member"]:
 
     observed = observe(members.optimizer)
     values, differences, refinements = [], [], []
-    for equation, levels in zip(rung.equations, members.models, strict=True):
+    for model, (equation, levels) in enumerate(zip(rung.equations, members.models, strict=True)):
         slots = len(equation.chain.slots)  # without the coloured noise of an extended state
         seen = [observe(over_members(equation.chain.natural, z[:slots])) for z in levels]
         fine, refinement = seen[-1], seen[-1] - seen[0]
-        # Talay-Tubaro: two integrations of weak order 2, one with half the substep of the other.
-        value = fine + refinement / 3 if len(levels) > 1 else fine
+        # Talay-Tubaro: two integrations of one weak order, one with half the substep of the other.
+        value = fine + refinement * rung.remainder(model) if len(levels) > 1 else fine
         values.append(value)
         differences.append(value - observed)
         refinements.append(refinement)
@@ -213,7 +225,7 @@ def _start_leaf(rung: Rung, key: Key, start: Start) -> _Leaf:
         for equation, levels in zip(rung.equations, rung.levels, strict=True)
     )
     state = start.state.size
-    controls = start_controls(members) if has_controls(rung.chain, rung.driver, state) else None
+    controls = start_controls(members) if rung.controlled(state) else None
     coloured = None
     if controls is not None and rung.bilinear(state):
         coloured = start_coloured(state, dim, rung.leaf, members.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -148,3 +148,27 @@ def _ito_trace(noise: Noise, number: Scalar, z: Slots, like) -> Slots:
         return moved / (2 * tiny)
 
     return jnp.sum(jax.vmap(one)(basis), axis=0)
+
+
+SCHEMES: dict[str, type[AbstractScheme]] = {
+    "euler-maruyama": EulerMaruyama,
+    "splitting": Splitting,
+    "weak-2": WeakOrderTwo,
+}
+
+
+class Integration(NamedTuple):
+    """How the equations are integrated beside the optimizer.
+
+    Args:
+        scheme: one of `SCHEMES`; None chooses by the size of the noise.
+        substeps: of the coarser integration per optimizer step; None chooses.
+        extrapolate: whether every member is integrated at two levels, whose bias is measured and removed (Talay and
+            Tubaro); if not, it is integrated at the coarser one, and a small ensemble of its own bounds the bias.
+        controls: whether mean-zero controls remove noise from second moments, where they exist.
+    """
+
+    scheme: str | None = None
+    substeps: int | None = None
+    extrapolate: bool = True
+    controls: bool = True

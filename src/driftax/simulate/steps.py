@@ -24,7 +24,7 @@ from driftax.simulate.drivers import AbstractDriver
 from driftax.simulate.long_chain import has_long_chain, long_chain, scores
 from driftax.simulate.schemes import AbstractScheme, NearlyAdditive
 
-_COLOURED_SCHEME = NearlyAdditive()  # the linear noise of an extended equation moves by O(h) along itself
+COLOURED_SCHEME = NearlyAdditive()  # the linear noise of an extended equation moves by O(h) along itself
 
 
 def over_members(function: Callable, *arguments):
@@ -130,7 +130,7 @@ def _extended_step(
         def drift(step, where):
             return equation.step_drift(step, where, jnp.where(step == begin, before, after))
 
-        point = _COLOURED_SCHEME.step(drift, equation.step_noise, begin, dt, point, pair[0], pair[1])
+        point = COLOURED_SCHEME.step(drift, equation.step_noise, begin, dt, point, pair[0], pair[1])
         return point, None
 
     substeps = _substeps(number, level, halves[:, :1])

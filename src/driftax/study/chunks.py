@@ -7,7 +7,6 @@ from itertools import chain, zip_longest
 from typing import NamedTuple
 
 from driftax.compare.weak_error import CHUNK, Leaves, RungStudy
-from driftax.study.experiment import BIAS_MEMBERS
 
 
 class Chunk(NamedTuple):
@@ -58,9 +57,11 @@ def missing(
         bias: whether their bias is measured.
         together: chunks of a rung in a turn.
     """
-    small = [(rung, study.refinement) for rung, study in enumerate(studies) if study.refinement is not None]
     first = [
-        Chunk(rung, True, leaves) for rung, study in small if bias for leaves in study.missing(BIAS_MEMBERS)
+        Chunk(rung, True, leaves)
+        for rung, study in enumerate(studies)
+        if bias and study.refinement is not None
+        for leaves in study.refinement.missing(study.refinement_members)
     ]
     turns = []
     for rung, (study, members) in enumerate(zip(studies, wanted, strict=True)):

@@ -21,7 +21,7 @@ from driftax.regime import Regime
 from driftax.simulate.drivers import channels_of, driver_for, stream_for
 from driftax.simulate.ensemble import LARGE_LEAF, LEAF, Rung, Start
 from driftax.simulate.normals import Randomness
-from driftax.simulate.schemes import AbstractScheme, Splitting, WeakOrderTwo
+from driftax.simulate.schemes import SCHEMES, AbstractScheme, Integration, Splitting, WeakOrderTwo
 from driftax.simulate.sobol import MOST_COORDINATES
 from driftax.statistics.observables import Observables
 
@@ -32,7 +32,8 @@ _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
 _FRESH_BATCHES = 16  # of the noise of a minibatch law; more of them couple it closer to the optimizer
 _FEW_BATCHES = 2  # where the coupling is of no use
-BIAS_MEMBERS = 32  # of the small study that measures the integrator where the large one cannot
+_BIAS_LEAVES = 8  # of the small study that measures the integrator where the large one does not
+_BIAS_BATCH_LEAVES = 1
 
 
 class Experiment(NamedTuple):
@@ -50,7 +51,7 @@ class Experiment(NamedTuple):
         observables: names of what is averaged.
         look_at: a natural state where order 2 is judged to exist, after `look_step` steps.
         look_step: see `look_at`.
-        substeps: of the coarser integration per optimizer step; None chooses.
+        integration: of the equations.
         method: how coefficients are found.
         log_second_moments: the coordinates equations are integrated in.
         allow_obstructed: whether an order-2 equation runs where order 2 does not exist.
@@ -68,7 +69,7 @@ class Experiment(NamedTuple):
     observables: tuple[str, ...]
     look_at: Slots
     look_step: float = 0.0
-    substeps: int | None = None
+    integration: Integration = Integration()
     method: Method = Method.FINITE_STEP
     log_second_moments: bool = False
     allow_obstructed: bool = False
@@ -86,15 +87,26 @@ class Experiment(NamedTuple):
 
     @property
     def scheme(self) -> AbstractScheme:
-        """Small noise is split off; noise of order 1 needs a scheme of order 2 for any equation."""
+        """The one asked for; else small noise is split off, and noise of order 1 takes a scheme of order 2."""
+        if self.integration.scheme is not None:
+            return SCHEMES[self.integration.scheme]()
         ballistic = self.chain.regime is Regime.BALLISTIC
         return Splitting() if ballistic or self.minibatch else WeakOrderTwo()
 
     @property
     def levels(self) -> tuple[int, int]:
         """Substeps per optimizer step of the coarse and the fine integration."""
-        coarse = self.substeps or (1 if isinstance(self.scheme, Splitting) else 2)
+        coarse = self.integration.substeps or (2 if isinstance(self.scheme, WeakOrderTwo) else 1)
         return coarse, 2 * coarse
+
+    @property
+    def integrator(self) -> str:
+        """How equations are integrated, in words."""
+        coarse, fine = self.levels
+        name = next(name for name, scheme in SCHEMES.items() if isinstance(self.scheme, scheme))
+        if self.integration.extrapolate and not self.minibatch:
+            return f"{name}, {coarse} and {fine} substeps per step, extrapolated"
+        return f"{name}, {coarse} substeps per step"
 
     def levels_of(self, model: str, levels: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """The substeps of a model where those of the others are `levels`."""
@@ -182,12 +194,15 @@ class Experiment(NamedTuple):
 
     def rung_study(self, position: int, seed: int) -> RungStudy:
         """The ensemble of one rung of the ladder, with no member run yet (nor of its `refinement`)."""
-        if not self.minibatch:
+        if self.integration.extrapolate and not self.minibatch:
             return self._study(position, seed, self.levels, 0)
         study = self._study(position, seed, self.levels[:1], _FRESH_BATCHES)
-        if position == len(self.ladder) - 1:  # the rung whose bias the verdict asks for
+        # Batches are dear: only on the rung whose bias the verdict asks for.
+        if not self.minibatch or position == len(self.ladder) - 1:
             study.refinement = self._study(position, seed, self.levels, _FEW_BATCHES)
             study.refinement.key = jax.random.fold_in(study.key, len(self.ladder))
+            leaves = _BIAS_BATCH_LEAVES if self.minibatch else _BIAS_LEAVES
+            study.refinement_members = leaves * study.refinement.rung.leaf
         return study
 
     def _study(self, position: int, seed: int, levels: tuple[int, ...], fresh: int) -> RungStudy:
@@ -210,6 +225,7 @@ class Experiment(NamedTuple):
             Observables(self.chain.objective, self.chain.slots, self.observables),
             of_models,
             self._leaf,
+            self.integration.controls,
         )
         start = Start(
             _as(self.precision, self.start),

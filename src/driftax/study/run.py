@@ -16,7 +16,7 @@ from driftax.equation import Method
 from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import as_latex_lines, obstruction_sentence, record_rows, title
 from driftax.simulate.normals import Randomness
-from driftax.simulate.schemes import NearlyAdditive
+from driftax.simulate.schemes import Integration, NearlyAdditive
 from driftax.study.build import build_chain, natural_start, state_to_look_at
 from driftax.study.chunks import missing
 from driftax.study.experiment import Experiment, derivation_nodes
@@ -48,7 +48,7 @@ def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Ex
         observables=tuple(compare.observables),
         look_at=look_at,
         look_step=look_step,
-        substeps=compare.substeps,
+        integration=Integration(compare.scheme, compare.substeps, compare.extrapolate, compare.controls),
         method=Method(compare.method),
         log_second_moments=compare.coordinates == "log",
         allow_obstructed=allow_obstructed,
@@ -258,8 +258,7 @@ def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
         "regime": f"{regime.value}, ladder {', '.join(f'{s:g}' for s in experiment.ladder)}",
         "steps": f"{experiment.record[-1]} at rung 1"
         + (f", the first {experiment.handover} by the optimizer alone" if experiment.handover else ""),
-        "integrator": f"{type(experiment.scheme).__name__}, {experiment.levels[0]} and {experiment.levels[1]} "
-        "substeps per step" + _coloured_integrator(experiment),
+        "integrator": experiment.integrator + _coloured_integrator(experiment),
     }
     nodes = derivation_nodes(experiment.chain)
     equations = []

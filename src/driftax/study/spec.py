@@ -1,8 +1,14 @@
 """The study file: one TOML table per noun, read into a frozen `Study` or refused in three parts.
 
-The keys are those of the command line's documentation. [compare] takes four more, all optional:
+The keys are those of the command line's documentation. [compare] takes more, all optional:
 
+* `scheme`: "splitting", "weak-2" or "euler-maruyama"; left out, the run chooses by the size of the noise.
 * `substeps`: integration steps per optimizer step (whole number, 1 or more); left out, the run chooses.
+* `extrapolate`: whether members are integrated with twice the substeps too, and extrapolated (default true); if not,
+  a small ensemble of its own bounds the integrator's bias.
+* `controls`: whether mean-zero controls remove noise from second moments, where they exist (default true).
+* `precision`: "float64" (default) or "float32", of the members.
+* `randomness`: "counter" (default), "fast" or "sobol": where normals come from.
 * `coordinates`: "natural" (default), or "log": the models carry second moments as logarithms.
 * `method`: "finite-step" (default) or "taylor": how the models' coefficients are found.
 * `pool`: stochastic gradients drawn afresh per step where the models' noise is resampled from the law.

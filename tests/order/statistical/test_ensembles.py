@@ -16,6 +16,7 @@ from driftax.objective.models import breast_cancer, logistic
 from driftax.optimizer.from_optax import optax_by_name
 from driftax.regime import Regime
 from driftax.simulate.drivers import BatchDriver, NormalDriver
+from driftax.simulate.schemes import Integration
 from driftax.statistics.streaming import controlled
 from driftax.study.experiment import Experiment
 
@@ -166,6 +167,29 @@ def minibatch_chain(batch=16, learning_rate=0.02):
         Regime.BALLISTIC,
     )
     return Chain(problem.objective, MinibatchNoise(batch), optimizer), problem.start
+
+
+def test_an_integration_without_extrapolation_is_off_by_no_more_than_its_bias():
+    """Euler-Maruyama too: within its bias and 5 standard errors (6e-7 each) of the extrapolated integration."""
+    errors = {}
+    for name, integration in {
+        "extrapolated": Integration(),
+        "coarse": Integration(extrapolate=False),
+        "euler": Integration("euler-maruyama", substeps=4, extrapolate=False),
+        "uncontrolled": Integration(controls=False),
+    }.items():
+        study = rmsprop_experiment(ladder=(1.0,))._replace(integration=integration).rung_study(0, seed=5)
+        if study.refinement is not None:
+            study.refinement.grow(study.refinement_members)
+        study.grow(16 * 1024)
+        errors[name] = [study.error(0, observable) for observable in (0, 1)]
+    for name in ("coarse", "euler", "uncontrolled"):
+        for right, found in zip(errors["extrapolated"], errors[name], strict=True):
+            assert found.bias is not None and found.bias > 0
+            noise = np.hypot(right.standard_error, found.standard_error)
+            assert abs(found.weak_error - right.weak_error) < right.bias + found.bias + 5 * noise, name
+    assert errors["euler"][0].bias > 3 * errors["extrapolated"][0].bias
+    assert errors["uncontrolled"][1].standard_error > 2 * errors["extrapolated"][1].standard_error
 
 
 def test_batch_noise_halves_make_one_centred_increment():

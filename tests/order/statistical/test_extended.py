@@ -9,6 +9,7 @@ import pytest
 from driftax import Chain, GaussianNoise, Quadratic, RMSprop
 from driftax.optimizer import Denominator
 from driftax.regime import Regime
+from driftax.simulate.schemes import Integration
 from driftax.statistics.streaming import controlled
 from driftax.study.experiment import Experiment
 
@@ -28,7 +29,17 @@ def test_the_ensemble_has_the_exact_weak_error():
     chain = Chain(Quadratic([[1.0]]), GaussianNoise([0.5 / H]), optimizer, Regime.BATCH_EQUIVALENT)
     models = ("derived-2-extended",)
     experiment = Experiment(
-        chain, START, 0, 0, (1.0,), (16,), False, models, ("params_sq", "nu_sq"), look_at=START, substeps=1
+        chain,
+        START,
+        0,
+        0,
+        (1.0,),
+        (16,),
+        False,
+        models,
+        ("params_sq", "nu_sq"),
+        look_at=START,
+        integration=Integration(substeps=1),
     )
     study = experiment.rung_study(0, seed=11)
     assert study.rung.levels == ((4, 8),)

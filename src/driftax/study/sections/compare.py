@@ -13,6 +13,7 @@ from driftax.study.sections.values import (
     AtLeastOne,
     AtLeastTwo,
     AtLeastZero,
+    Flag,
     Ladder,
     Section,
     Vector,
@@ -75,6 +76,15 @@ class CompareSection(Section):
     members: AtLeastTwo | None = Field(
         None, description="a whole number of 2 or more; left out, it grows until every verdict is decided"
     )
+    scheme: (
+        Annotated[
+            Literal["splitting", "weak-2", "euler-maruyama"],
+            Field(description='"splitting", "weak-2" or "euler-maruyama"'),
+        ]
+        | None
+    ) = None
+    extrapolate: Flag = True
+    controls: Flag = True
     substeps: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
     coordinates: Annotated[Literal["natural", "log"], Field(description='"natural" or "log"')] = "natural"
     method: Annotated[Literal["finite-step", "taylor"], Field(description='"finite-step" or "taylor"')] = (
