@@ -29,6 +29,12 @@ WRONG_FLAGS = {
     "budget": (["verify", "STUDY", "--budget", "5x"], "90s, 5m or 1h"),
     "no budget": (["verify", "STUDY", "--budget", "0s"], "above 0"),
     "members": (["verify", "STUDY", "--members", "0"], "2 or more"),
+    "accuracy": (["verify", "STUDY", "--accuracy", "tight"], "such as 1e-4 or 10%"),
+    "no accuracy": (["verify", "STUDY", "--accuracy", "0%"], "above 0"),
+    "accuracy and members": (
+        ["verify", "STUDY", "--accuracy", "1e-3", "--members", "9999"],
+        "one of the two",
+    ),
     "seed": (["simulate", "STUDY", "--seed", "-1"], "0 or more"),
     "alpha": (["verify", "STUDY", "--alpha", "nan"], "probability"),
     "out": (["verify", "STUDY", "--out", "STUDY"], "not a directory"),

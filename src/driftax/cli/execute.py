@@ -56,6 +56,9 @@ def execute(
     read = read_study(study, text)
     compare = read.comparison(verb)
     _check_flags(verb, report, cluster)
+    if flags.get("accuracy") is not None and ensemble.members is not None:
+        found = f"--members {ensemble.members}, and the accuracy decides on members"
+        raise DriftaxError(f"--accuracy {flags['accuracy']}", found, "one of the two flags")
     directory = directory_for(verb, read.name, ensemble.out)
     numbers = {"seed": ensemble.seed, "members": ensemble.members, "budget_seconds": ensemble.budget, **flags}
     wanted = request(text, study.parent, verb=verb, **numbers)
@@ -97,7 +100,9 @@ def _compute(
 ) -> dict[str, Any]:
     """Runs what the directory does not have yet, and keeps every chunk that is finished."""
     from driftax.study import run
+    from driftax.study.accuracy import Accuracy
     from driftax.study.growth import Workshop
+    from driftax.study.plan import planned
     from driftax.study.recipe import Recipe
     from driftax.study.store import ChunkStore
 
@@ -107,10 +112,20 @@ def _compute(
     runner: Runner = getattr(run, f"run_{verb}")
     seed = study.seed if ensemble.seed is None else ensemble.seed
     recipe = Recipe.of(study.path, text, seed, numbers["allow_obstructed"])
+    extra: dict[str, Any] = {}
+    if numbers.get("accuracy") is not None:
+        accuracy = Accuracy.read(numbers["accuracy"])
+        with progress(output) as tell:
+            plan = planned(study, recipe, accuracy, directory, ensemble.fresh, tell)
+        for line in plan.lines(accuracy, ensemble.budget or run.BUDGET_SECONDS):
+            tell_line(line)
+        recipe = recipe._replace(integration=plan.chosen.integration)
+        extra = {"accuracy": accuracy, "integration": plan.chosen.integration}
     with _executor(cluster, recipe, tell_line) as executor, progress(output) as tell:
         store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell_line, ensemble.fresh)
         try:
-            return runner(study, progress=tell, workshop=Workshop(executor, store), **numbers)
+            results = runner(study, progress=tell, workshop=Workshop(executor, store), **{**numbers, **extra})
+            return {**results, "plan": plan.as_json()} if extra else results
         except KeyboardInterrupt:
             kept = f"{len(store)} finished chunks are in {store.directory}"
             raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None

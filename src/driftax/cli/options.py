@@ -41,6 +41,14 @@ def between(low: float, high: float, words: str) -> Callable[[Any, Any], None]:
     return check
 
 
+def readable_accuracy(hint: Any, value: Any) -> None:
+    """A validator of accuracies such as 1e-4 or 10%."""
+    from driftax.study.accuracy import Accuracy
+
+    if value is not None:
+        Accuracy.read(value)
+
+
 _LARGEST = float(2**63 - 1)
 _ABOVE_ZERO = math.ulp(0.0)
 StudyFile = Annotated[Path, Parameter(name="STUDY", help="Study file (TOML).")]
@@ -71,6 +79,15 @@ Workers = Annotated[
 ]
 Budget = Annotated[float | None, Parameter(converter=seconds)]
 Alpha = Annotated[float, Parameter(validator=between(_ABOVE_ZERO, 0.5, "a probability in (0, 0.5]"))]
+AccuracyText = Annotated[
+    str | None,
+    Parameter(
+        name="--accuracy",
+        validator=readable_accuracy,
+        help="Half-width of every weak error's 95 % interval, such as 1e-4 or 10% of it: the integration and the "
+        "members are chosen, and the cost is told beforehand.",
+    ),
+]
 Rung = Annotated[float, Parameter(validator=between(_ABOVE_ZERO, 1.0, "a factor in (0, 1]"))]
 
 

@@ -9,6 +9,7 @@ from driftax.cli.options import (
     CLUSTER,
     ENSEMBLE,
     OUTPUT,
+    AccuracyText,
     AllowObstructed,
     Alpha,
     Cluster,
@@ -27,6 +28,7 @@ def verify(
     /,
     *,
     alpha: Alpha = 1e-3,
+    accuracy: AccuracyText = None,
     allow_obstructed: AllowObstructed = False,
     report: Report = False,
     ensemble: Ensemble = ENSEMBLE,
@@ -50,6 +52,7 @@ def verify(
         tables,
         report=report,
         alpha=alpha,
+        accuracy=accuracy,
         allow_obstructed=allow_obstructed,
     )
     return exit_code(results)
@@ -88,10 +91,30 @@ def tables(results: dict[str, Any]) -> list[Table]:
         ]
         for row in rows
     ]
-    return [
-        Table("Weak error: E equation - E optimizer", ["", *(f"s = {scale:g}" for scale in ladder)], errors),
+    heads = ["", *(f"s = {scale:g}" for scale in ladder)]
+    drawn = [
+        Table("Weak error: E equation - E optimizer", heads, errors),
         Table("Weak order", ["", "claimed", "order", "95 %", "verdict"], verdicts, _notes(rows)),
     ]
+    if "accuracy" in results:
+        drawn.insert(1, _half_widths(results["accuracy"], heads))
+    return drawn
+
+
+def _half_widths(accuracy: dict[str, Any], heads: list[str]) -> Table:
+    """How tight the weak errors are, beside what was asked."""
+    rows = [
+        [
+            _name(row),
+            *(
+                f"{_number(width):.1e}{'' if reached else ' (not reached)'}"
+                for width, reached in zip(row["half_widths"], row["reached"], strict=True)
+            ),
+        ]
+        for row in accuracy["rows"]
+    ]
+    title = f"Half-width at 95 %, the integrator's bias included: {accuracy['asked']} asked"
+    return Table(title, heads, rows)
 
 
 def _notes(rows: list[dict[str, Any]]) -> list[str]:

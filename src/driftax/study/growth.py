@@ -63,6 +63,11 @@ def grow(
     return computed
 
 
+def part(progress: Progress, low: float, high: float) -> Progress:
+    """The progress of a part of the whole."""
+    return lambda fraction, message: progress(low + (high - low) * fraction, message)
+
+
 def work(studies: Sequence[RungStudy], wanted: Sequence[int]) -> float:
     """Member-steps, in steps of rung 1, that are still missing."""
     return sum(max(0, w - s.members) / s.scale for w, s in zip(wanted, studies, strict=True))

@@ -31,6 +31,7 @@ _CHANGED = {
     "seed": "the seed changed",
     "driftax": "driftax itself changed",
     "packages": "the packages changed",
+    "integration": "the integration of the equations changed",
     "arithmetic": "the processor changed, and may round differently",
 }
 
@@ -66,9 +67,9 @@ def difference(old: Identity, new: Identity) -> str:
     """What changed from one identity to another, in words."""
     told = []
     for part, words in _CHANGED.items():
-        if old.get(part) != new[part]:
+        if old.get(part) != new.get(part):
             shown = part in ("seed", "packages", "arithmetic")
-            told.append(f"{words} ({old.get(part)}, now {new[part]})" if shown else words)
+            told.append(f"{words} ({old.get(part)}, now {new.get(part)})" if shown else words)
     return " and ".join(told) or "nothing changed"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from driftax.compare.weak_error import RungStudy
+from driftax.simulate.schemes import Integration
 from driftax.study.identity import Identity, identity, named_files
 from driftax.study.run import experiment_of
 from driftax.study.spec import read_study
@@ -21,6 +22,7 @@ class Recipe(NamedTuple):
         files: that the study names.
         seed: of the run.
         allow_obstructed: runs an order-2 equation where order 2 does not exist.
+        integration: of the equations, in place of the file's.
     """
 
     path: Path
@@ -28,6 +30,7 @@ class Recipe(NamedTuple):
     files: tuple[Path, ...]
     seed: int
     allow_obstructed: bool
+    integration: Integration | None = None
 
     @classmethod
     def of(cls, path: Path, text: str, seed: int, allow_obstructed: bool) -> "Recipe":
@@ -37,11 +40,13 @@ class Recipe(NamedTuple):
 
     def identity(self, arithmetic: str) -> Identity:
         """What decides the bits of the ensembles on machines of this arithmetic."""
-        return identity(self.text, self.files, self.seed, arithmetic)
+        own = identity(self.text, self.files, self.seed, arithmetic)
+        return own if self.integration is None else {**own, "integration": str(self.integration)}
 
 
 @lru_cache(maxsize=64)
 def rung_study(recipe: Recipe, rung: int) -> RungStudy:
     """The ensemble of one rung, made once per process."""
     study = read_study(recipe.path, recipe.text)
-    return experiment_of(study, "study", recipe.allow_obstructed).rung_study(rung, recipe.seed)
+    experiment = experiment_of(study, "study", recipe.allow_obstructed, recipe.integration)
+    return experiment.rung_study(rung, recipe.seed)

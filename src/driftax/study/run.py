@@ -17,18 +17,22 @@ from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import as_latex_lines, obstruction_sentence, record_rows, title
 from driftax.simulate.normals import Randomness
 from driftax.simulate.schemes import Integration, NearlyAdditive
+from driftax.study.accuracy import Accuracy, half_width
 from driftax.study.build import build_chain, natural_start, state_to_look_at
 from driftax.study.chunks import missing
 from driftax.study.experiment import Experiment, derivation_nodes
 from driftax.study.growth import Progress, Workshop, grow, tell_of_stored
 from driftax.study.spec import Study
+from driftax.study.verification import BUDGET_SECONDS as BUDGET_SECONDS
 from driftax.study.verification import Verification, verify
 
 SIMULATED_MEMBERS = {True: 256, False: 16384}  # by whether the law is a minibatch law
 
 
-def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Experiment:
-    """The experiment a study file describes.
+def experiment_of(
+    study: Study, verb: str, allow_obstructed: bool = False, integration: Integration | None = None
+) -> Experiment:
+    """The experiment a study file describes, with another integration if one is given.
 
     Raises:
         DriftaxError: if the file has no [compare] section, or its parts do not fit.
@@ -48,7 +52,8 @@ def experiment_of(study: Study, verb: str, allow_obstructed: bool = False) -> Ex
         observables=tuple(compare.observables),
         look_at=look_at,
         look_step=look_step,
-        integration=Integration(compare.scheme, compare.substeps, compare.extrapolate, compare.controls),
+        integration=integration
+        or Integration(compare.scheme, compare.substeps, compare.extrapolate, compare.controls),
         method=Method(compare.method),
         log_second_moments=compare.coordinates == "log",
         allow_obstructed=allow_obstructed,
@@ -116,6 +121,8 @@ def run_verify(
     progress: Progress | None = None,
     allow_obstructed: bool = False,
     workshop: Workshop | None = None,
+    accuracy: Accuracy | None = None,
+    integration: Integration | None = None,
 ) -> dict[str, Any]:
     """The weak order of every model along the ladder, with verdicts.
 
@@ -128,11 +135,14 @@ def run_verify(
         progress: told the fraction done and what is being done.
         allow_obstructed: runs an order-2 equation where order 2 does not exist.
         workshop: who computes, and where finished chunks are kept; left out, this process, and nowhere.
+        accuracy: to which every weak error is wanted, in place of `members`.
+        integration: of the equations, in place of the file's (see `study.plan`).
 
     Returns:
         The JSON of `driftax verify`.
     """
-    experiment, workshop = experiment_of(study, "verify", allow_obstructed), workshop or Workshop.here()
+    experiment = experiment_of(study, "verify", allow_obstructed, integration)
+    workshop = workshop or Workshop.here()
     seed = study.seed if seed is None else seed
     done = verify(
         experiment,
@@ -142,9 +152,11 @@ def run_verify(
         false_alarm=alpha,
         progress=progress or _silent,
         workshop=workshop,
+        accuracy=accuracy,
     )
     return {
         "results": [_row(row, experiment) for row in done.rows],
+        **({} if accuracy is None else {"accuracy": _accuracy_reached(accuracy, done)}),
         "seconds": done.seconds,
         "provenance": _provenance(
             study,
@@ -160,6 +172,20 @@ def run_verify(
         "errors": _errors_in_time(experiment, done),
         **_description(study, experiment),
     }
+
+
+def _accuracy_reached(accuracy: Accuracy, done: Verification) -> dict[str, Any]:
+    """What was asked, and the half-width that every weak error has."""
+    rows = [
+        {
+            "model": row.test.model,
+            "observable": row.test.observable,
+            "half_widths": [half_width(rung) for rung in row.test.rungs],
+            "reached": [accuracy.reached(rung) for rung in row.test.rungs],
+        }
+        for row in done.rows
+    ]
+    return {"asked": str(accuracy), "reached": done.complete, "rows": rows}
 
 
 def _silent(fraction: float, message: str) -> None:

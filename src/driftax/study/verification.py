@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from driftax.compare.order_test import Answer, OrderTest, Verdict
 from driftax.compare.weak_error import CHUNK, RungStudy
+from driftax.study.accuracy import Accuracy, grow_to
 from driftax.study.chunks import missing
 from driftax.study.experiment import Experiment
-from driftax.study.growth import Progress, Workshop, grow, stored_members, tell_of_stored, work
+from driftax.study.growth import Progress, Workshop, grow, part, stored_members, tell_of_stored, work
 
 BUDGET_SECONDS = 300.0
 LOOKS = 8  # how often the verdict may be looked at while members are added; the false alarm is shared
@@ -33,7 +34,7 @@ class Verification(NamedTuple):
     studies: list[RungStudy]
     looks: int
     seconds: float
-    complete: bool  # whether every rung has the members asked for
+    complete: bool  # whether every rung has the members or the accuracy asked for
 
 
 def verify(
@@ -45,6 +46,7 @@ def verify(
     false_alarm: float,
     progress: Progress,
     workshop: Workshop | None = None,
+    accuracy: Accuracy | None = None,
 ) -> Verification:
     """Runs the ladder and judges every model and observable.
 
@@ -57,20 +59,24 @@ def verify(
         false_alarm: probability with which a true claim is refuted, per row.
         progress: told the fraction done and what is being done.
         workshop: who computes, and where finished chunks are kept; left out, this process, and nowhere.
+        accuracy: of every weak error, in place of `members`.
     """
     started, workshop = time.monotonic(), workshop or Workshop.here()
     experiment.check()
     progress(0.0, "compiling")
     studies = [experiment.rung_study(position, seed) for position in range(len(experiment.ladder))]
-    if members is None:
-        deadline = started + (BUDGET_SECONDS if budget_seconds is None else budget_seconds)
-        rows = _grown(experiment, studies, workshop, deadline, false_alarm / LOOKS, progress)
+    until = started + (BUDGET_SECONDS if budget_seconds is None else budget_seconds)
+    if accuracy is not None:
+        complete = grow_to(accuracy, studies, workshop, until, part(progress, 0.05, 1.0))
+        rows, looks = _judge(experiment, studies, false_alarm), 1
+    elif members is None:
+        rows = _grown(experiment, studies, workshop, until, false_alarm / LOOKS, progress)
         looks, complete = len(workshop.store.looks), True
     else:
         deadline = math.inf if budget_seconds is None else started + budget_seconds
         wanted = [members] * len(studies)
         tell_of_stored(workshop.store, missing(studies, wanted, bias=True))
-        grow(workshop, studies, wanted, _part(progress, 0.05, 1.0), bias=True, deadline=deadline)
+        grow(workshop, studies, wanted, part(progress, 0.05, 1.0), bias=True, deadline=deadline)
         rows = _judge(experiment, studies, false_alarm)
         looks, complete = 1, all(study.members == members for study in studies)
     progress(1.0, "done")
@@ -95,8 +101,8 @@ def _grown(
     tell_of_stored(store, missing(studies, wanted, bias=True))
     while True:
         begun, look = time.monotonic(), min(len(store.looks), LOOKS - 1)
-        part = _part(progress, 0.05 + 0.9 * look / LOOKS, 0.05 + 0.9 * (look + 1) / LOOKS)
-        computed = grow(workshop, studies, wanted, part, bias=True)
+        share = part(progress, 0.05 + 0.9 * look / LOOKS, 0.05 + 0.9 * (look + 1) / LOOKS)
+        computed = grow(workshop, studies, wanted, share, bias=True)
         store.look([study.members for study in studies])
         rows = _judge(experiment, studies, per_look)
         growth = min(_growth_wanted(rows, per_look), _growth_affordable(studies, computed, begun, deadline))
@@ -131,11 +137,6 @@ def _growth_affordable(studies: list[RungStudy], computed: float, begun: float, 
         return _FIRST_GROWTH if now < deadline else 0.0
     cost = (now - begun) / computed
     return (deadline - now) / (cost * work(finest, [2 * study.members for study in finest])) + 1
-
-
-def _part(progress: Progress, low: float, high: float) -> Progress:
-    """The progress of a part of the whole."""
-    return lambda fraction, message: progress(low + (high - low) * fraction, message)
 
 
 def _growth_wanted(rows: list[Row], false_alarm: float) -> float:
