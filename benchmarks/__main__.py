@@ -25,6 +25,7 @@ BENCHMARKS = {
     "b2": "b2_sde_step",
     "b3": "b3_weak_error",
     "b4": "b4_coefficients",
+    "b5": "b5_neural_net",
     "b6": "b6_random",
     "s1": "s1_scaling",
     "s2": "s2_memory",
