@@ -6,7 +6,7 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from . import results
+from . import goals, results
 from .interleave import Ratio
 from .results import Result
 from .row import Row
@@ -23,6 +23,8 @@ ratio is one of medians, with the smallest and the largest ratio within a round 
 faster**. Every run is warm; first runs, with compilation, are given in seconds. The candidates of a line must agree on
 E\\|x\\|^2 within five standard errors, or it is not printed. driftax runs as its command line does, with one XLA host
 device per core; its peers run as their users run them."""
+
+_GOALS = """Of every ratio the worst line that the goal speaks of; P1 shows what a discrete step spends its time on."""
 
 
 def section(module: str, result: Result | None) -> str:
@@ -68,6 +70,7 @@ def _first_runs(rows: list[Row]) -> str:
 def write(benchmarks: dict[str, str]) -> None:
     """Writes the page."""
     parts = [_INTRODUCTION, "Versions: " + ", ".join(_versions()) + "."]
+    parts.append(f"## Goals\n\n{_GOALS}\n\n{goals.table()}")
     parts += [section(module, results.load(key)) for key, module in benchmarks.items()]
     _PAGE.write_text("\n\n".join(parts) + "\n")
     print(f"wrote {_PAGE}")
