@@ -14,7 +14,9 @@ from driftax.cli.options import Cluster, Ensemble, Output
 from driftax.cli.show import Table, note, progress, say, show_json, show_tables
 
 if TYPE_CHECKING:
+    from driftax.study.accuracy import Accuracy
     from driftax.study.executors import AbstractExecutor
+    from driftax.study.plan import Plan
     from driftax.study.recipe import Recipe
     from driftax.study.spec import Study
 
@@ -102,7 +104,6 @@ def _compute(
     from driftax.study import run
     from driftax.study.accuracy import Accuracy
     from driftax.study.growth import Workshop
-    from driftax.study.plan import planned
     from driftax.study.recipe import Recipe
     from driftax.study.store import ChunkStore
 
@@ -112,23 +113,37 @@ def _compute(
     runner: Runner = getattr(run, f"run_{verb}")
     seed = study.seed if ensemble.seed is None else ensemble.seed
     recipe = Recipe.of(study.path, text, seed, numbers["allow_obstructed"])
-    extra: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
+    plan = None
     if numbers.get("accuracy") is not None:
         accuracy = Accuracy.read(numbers["accuracy"])
-        with progress(output) as tell:
-            plan = planned(study, recipe, accuracy, directory, ensemble.fresh, tell)
-        for line in plan.lines(accuracy, ensemble.budget or run.BUDGET_SECONDS):
-            tell_line(line)
+        plan = _plan(study, recipe, accuracy, directory, ensemble, output)
         recipe = recipe._replace(integration=plan.chosen.integration)
-        extra = {"accuracy": accuracy, "integration": plan.chosen.integration}
+        chosen = {"accuracy": accuracy, "integration": plan.chosen.integration}
     with _executor(cluster, recipe, tell_line) as executor, progress(output) as tell:
         store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell_line, ensemble.fresh)
         try:
-            results = runner(study, progress=tell, workshop=Workshop(executor, store), **{**numbers, **extra})
-            return {**results, "plan": plan.as_json()} if extra else results
+            results = runner(
+                study, progress=tell, workshop=Workshop(executor, store), **{**numbers, **chosen}
+            )
+            return {**results, "plan": plan.as_json()} if plan else results
         except KeyboardInterrupt:
             kept = f"{len(store)} finished chunks are in {store.directory}"
             raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
+
+
+def _plan(
+    study: Study, recipe: Recipe, accuracy: Accuracy, directory: Path, ensemble: Ensemble, output: Output
+) -> Plan:
+    """How the accuracy is to be reached; says so, and what it will cost."""
+    from driftax.study.plan import planned
+    from driftax.study.verification import BUDGET_SECONDS
+
+    with progress(output) as tell:
+        plan = planned(study, recipe, accuracy, directory, ensemble.fresh, tell)
+    for line in plan.lines(accuracy, ensemble.budget or BUDGET_SECONDS):
+        note(line, output)
+    return plan
 
 
 @contextmanager

@@ -23,7 +23,6 @@ from driftax.study.chunks import missing
 from driftax.study.experiment import Experiment, derivation_nodes
 from driftax.study.growth import Progress, Workshop, grow, tell_of_stored
 from driftax.study.spec import Study
-from driftax.study.verification import BUDGET_SECONDS as BUDGET_SECONDS
 from driftax.study.verification import Verification, verify
 
 SIMULATED_MEMBERS = {True: 256, False: 16384}  # by whether the law is a minibatch law
