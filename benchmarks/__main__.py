@@ -45,8 +45,10 @@ def main() -> None:
     for key in asked.only or BENCHMARKS:
         if not asked.no_run:
             begin = time.perf_counter()
-            rows = importlib.import_module(f"benchmarks.{BENCHMARKS[key]}").run(asked.quick)
-            results.save(key, rows, quick=asked.quick, seconds=time.perf_counter() - begin)
+            rows = []
+            for row in importlib.import_module(f"benchmarks.{BENCHMARKS[key]}").run(asked.quick):
+                rows.append(row)  # an interrupted run leaves the lines it measured
+                results.save(key, rows, quick=asked.quick, seconds=time.perf_counter() - begin)
         print(page.section(BENCHMARKS[key], results.load(key)), flush=True)
     if asked.write:
         page.write(BENCHMARKS)

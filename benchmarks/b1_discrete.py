@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from . import engine
 from .interleave import Candidate, check_agreement, interleave
 from .peers import numba_kernel, numpy_loop, optax_vmap, torch_loop
@@ -14,21 +16,19 @@ TEXT = """80 steps on a dense quadratic with correlated Gaussian gradient noise;
 every step. NumPy computes in float64, driftax as named, everyone else in float32. `torch.optim` holds all members in
 one batched parameter; `optax` is `vmap` over members inside `scan` over steps. The Numba kernel is the ceiling: the
 update written out by hand in one fused loop (`benchmarks/peers/numba_kernel.py`); its three-point column draws other
-noise. Sizes above 2^21 numbers per vector of the state are left out."""
+noise. Sizes above 2^20 numbers per vector of the state are left out."""
 COMPARES = "time per member and step, over driftax's"
 
-_LARGEST = 2**21  # members times dim: more would measure the peers' memory, and take hours
+_LARGEST = 2**20  # members times dim: more would measure the peers' memory, and take hours
 _FUSED = 6  # the largest dim of the ceiling, whose matrix product is a plain loop
 
 
-def run(quick: bool) -> list[Row]:
-    found = []
+def run(quick: bool) -> Iterator[Row]:
     for optimizer in ("RMSprop", "Adam", "SignSGD", "SGD"):
         for dim in (2, 6) if quick else (2, 6, 100, 1000):
             for power in (13,) if quick else (10, 13, 16, 18):
                 if dim * 2**power <= _LARGEST:
-                    found += _workload(Problem(optimizer, dim), 2**power, rounds=3 if quick else 5)
-    return found
+                    yield from _workload(Problem(optimizer, dim), 2**power, rounds=3 if quick else 5)
 
 
 def _workload(problem: Problem, members: int, rounds: int) -> list[Row]:
