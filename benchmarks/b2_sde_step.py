@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from driftax.equation import Method
 from driftax.simulate.schemes import EulerMaruyama, NearlyAdditive, Splitting, WeakOrderTwo
 
@@ -24,15 +26,13 @@ _TOLERANCE = 0.03  # equations of one order may differ by O(learning_rate^2)
 _SCHEMES = {"Splitting": Splitting, "NearlyAdditive": NearlyAdditive, "WeakOrderTwo": WeakOrderTwo}
 
 
-def run(quick: bool) -> list[Row]:
-    found = []
+def run(quick: bool) -> Iterator[Row]:
     for optimizer in ("RMSprop", "Adam"):
         for dim in (2, 6):
             for order in (1, 2):
                 steps = 8 if quick else 16
                 problem = Problem(optimizer, dim, steps=steps, warm=True)
-                found += _workload(problem, order, quick)
-    return found
+                yield from _workload(problem, order, quick)
 
 
 def _workload(problem: Problem, order: int, quick: bool) -> list[Row]:
