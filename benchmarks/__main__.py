@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads of torch lea
 prepare()  # before JAX is imported: 64-bit numbers at hand, one host device per core
 
 from . import page, results  # noqa: E402
+from .row import Row  # noqa: E402
 
 BENCHMARKS = {
     "b1": "b1_discrete",
@@ -44,14 +45,24 @@ def main() -> None:
     asked = parser.parse_args()
     for key in asked.only or BENCHMARKS:
         if not asked.no_run:
-            begin = time.perf_counter()
-            rows = []
-            for row in importlib.import_module(f"benchmarks.{BENCHMARKS[key]}").run(asked.quick):
-                rows.append(row)  # an interrupted run leaves the lines it measured
-                results.save(key, rows, quick=asked.quick, seconds=time.perf_counter() - begin)
+            _measure(key, asked.quick)
         print(page.section(BENCHMARKS[key], results.load(key)), flush=True)
     if asked.write:
         page.write(BENCHMARKS)
+
+
+def _measure(key: str, quick: bool) -> None:
+    """Runs a benchmark; an interrupted one leaves the lines it measured, marked as not all of them."""
+    begin = time.perf_counter()
+    rows: list[Row] = []
+
+    def keep(complete: bool) -> None:
+        results.save(key, rows, quick, time.perf_counter() - begin, complete)
+
+    for row in importlib.import_module(f"benchmarks.{BENCHMARKS[key]}").run(quick):
+        rows.append(row)
+        keep(complete=False)
+    keep(complete=True)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ TEXT = """80 steps on a dense quadratic with correlated Gaussian gradient noise;
 every step. NumPy computes in float64, driftax as named, everyone else in float32. `torch.optim` holds all members in
 one batched parameter; `optax` is `vmap` over members inside `scan` over steps. The Numba kernel is the ceiling: the
 update written out by hand in one fused loop (`benchmarks/peers/numba_kernel.py`); its three-point column draws other
-noise. Sizes above 2^20 numbers per vector of the state are left out."""
+noise. Sizes above 2^21 numbers per vector of the state are left out."""
 COMPARES = "time per member and step, over driftax's"
 
-_LARGEST = 2**20  # members times dim: more would measure the peers' memory, and take hours
+_LARGEST = 2**21  # members times dim: more would measure the peers' memory, and take hours
 _FUSED = 6  # the largest dim of the ceiling, whose matrix product is a plain loop
 
 

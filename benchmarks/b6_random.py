@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from driftax.simulate.drivers import NormalDriver
+from driftax.simulate.normals import CounterNormals
 
 from .interleave import Answer, Candidate, check_agreement, interleave
 from .peers import numba_kernel
@@ -58,12 +58,13 @@ def run(quick: bool) -> list[Row]:
 
 def _driver(draws, dtype):
     """What the engine draws in one step for a leaf, over and over."""
-    driver = NormalDriver(1, 1)
+    stream, (dim, members) = CounterNormals(), _SHAPE
 
     @jax.jit
     def fill(key):
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(draws))
-        return jax.lax.map(lambda one: driver.draw(one, *_SHAPE, dtype)[0, 0], keys)
+        return jax.lax.map(
+            lambda step: stream.draw(key, step, (1, 1, dim), members, dtype)[0][0, 0], jnp.arange(draws)
+        )
 
     return lambda seed: fill(jax.random.key(seed)).block_until_ready()
 

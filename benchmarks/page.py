@@ -34,7 +34,9 @@ def section(module: str, result: Result | None) -> str:
     if result is None:
         return f"{head}\n\nNot measured."
     quick = " **Quick run: small sizes, not for quoting.**" if result.quick else ""
-    made = f"{result.machine}, {result.date}, {result.seconds:.0f} s.{quick} The numbers are {benchmark.COMPARES}."
+    part = "" if result.complete else " **Interrupted: lines are missing.**"
+    where = f"{result.machine}, {result.date}, {result.seconds:.0f} s."
+    made = f"{where}{quick}{part} The numbers are {benchmark.COMPARES}."
     parts = [head, made, _table(result.rows), _first_runs(result.rows)]
     return "\n\n".join(part for part in parts if part)
 

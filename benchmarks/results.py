@@ -25,15 +25,17 @@ class Result(NamedTuple):
     seconds: float
     date: str
     machine: str
+    complete: bool = True
 
 
-def save(key: str, rows: list[Row], quick: bool, seconds: float) -> None:
+def save(key: str, rows: list[Row], quick: bool, seconds: float, complete: bool) -> None:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     record = {
         "quick": quick,
         "seconds": seconds,
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{_processor()}, {cores()} cores",
+        "complete": complete,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
     (_FOLDER / f"{key}.json").write_text(json.dumps(record, indent=1))

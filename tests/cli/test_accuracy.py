@@ -107,7 +107,7 @@ def test_a_plan_survives_its_file():
 
 def test_where_the_budget_is_short_the_run_says_what_it_would_take(study, driftax):
     answer = driftax("verify", study(), "--accuracy", "1e-4", "--budget", "0.01s", "--out", "out")
-    assert "--budget" in answer.err and "times this accuracy" in answer.err
+    assert "--budget" in answer.err and "times this half-width" in answer.err
     assert "(not reached)" in answer.out
     assert results("out")["provenance"]["complete"] is False
 

@@ -72,7 +72,7 @@ class Plan(NamedTuple):
         if self.chosen.seconds > budget:
             times = math.sqrt(self.chosen.seconds / budget)
             over = (
-                f"; the budget of {budget:g} s reaches about {times:.1f} times this accuracy: "
+                f"; the budget of {budget:g} s reaches about {times:.1f} times this half-width: "
                 f"--budget {math.ceil(1.2 * self.chosen.seconds)}s for all of it"
             )
         return [*said, f"taken: {self.chosen.words}, about {_cost(self.chosen)}{over}"]
