@@ -17,8 +17,8 @@ from .row import Row, rows
 TITLE = "One step of an equation"
 TEXT = """Equations of RMSprop and Adam, `dt = learning_rate^2 = learning_rate / 8`. driftax finds its coefficients from
 the optimizer by differentiation and runs the optimizer beside the equation (one of its steps per eight of the
-equation; not counted as work); the peers have closed forms and run the equation alone. Euler-Maruyama everywhere but
-in the columns that name another scheme of driftax."""
+equation; not counted as work), without the controls of a verification; the peers have closed forms and run the
+equation alone. Euler-Maruyama everywhere but in the columns that name another scheme of driftax."""
 COMPARES = "time per member and step, over driftax's Euler-Maruyama"
 
 SUBSTEPS = 8

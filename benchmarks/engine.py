@@ -65,11 +65,11 @@ def study(
 
 
 def integrated(of: RungStudy, scheme: AbstractScheme, levels: tuple[int, ...]) -> RungStudy:
-    """The same study with another scheme and other substeps of every equation."""
+    """The same study with another scheme and other substeps of every equation, and without controls."""
     rung = of.rung
-    driver = dataclasses.replace(rung.driver, halves=2 * max(levels))
+    driver = dataclasses.replace(rung.driver, parts=scheme.parts * max(levels))
     rung = dataclasses.replace(
-        rung, scheme=scheme, driver=driver, levels=tuple(levels for _ in rung.equations)
+        rung, scheme=scheme, driver=driver, levels=tuple(levels for _ in rung.equations), controls=False
     )
     return RungStudy(rung, of.key, of.scale, of.start, of.record)
 

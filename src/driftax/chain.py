@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from driftax._errors import DriftaxError
+from driftax._rows import Rows
 from driftax._types import Scalar, Slots, Vector
 from driftax.noise import AbstractGradientNoise
 from driftax.objective import AbstractObjective
@@ -96,11 +97,11 @@ class Chain(eqx.Module):
 
     def real_rows(self, z: Slots) -> Slots:
         """The vectors of the optimizer's own state, in its own units."""
-        return self.natural(z) / self.units
+        return Rows.of(self.natural(z)).by(jnp.divide, self.units).stacked
 
     def from_real(self, state: Any) -> Slots:
         """Coordinates of the optimizer's own state."""
-        return self.from_natural(self.optimizer.pack(state) * self.units)
+        return self.from_natural(Rows.of(self.optimizer.pack(state)).by(jnp.multiply, self.units).stacked)
 
     @property
     def units(self) -> Float[Array, "slot 1"]:
@@ -125,7 +126,7 @@ class Chain(eqx.Module):
 
     def increment(self, number: Scalar, z: Slots, gradient: Vector) -> Slots:
         """The step D = z' - z."""
-        return self.step(number, z, gradient) - z
+        return (Rows.of(self.step(number, z, gradient)) - Rows.of(z)).stacked
 
     def start(self, params: Float[Array, " dim"]) -> Slots:
         """Coordinates of the optimizer's own initial state."""

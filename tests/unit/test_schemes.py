@@ -8,34 +8,36 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
+from driftax._rows import Rows
 from driftax.simulate.schemes import EulerMaruyama, Splitting, WeakOrderTwo
 
 A = jnp.asarray([[-0.7, 0.4], [-0.2, -0.5]])
 NONCOMMUTING = jnp.asarray([[[0.3, 0.5], [0.0, 0.2]], [[0.1, 0.0], [-0.6, 0.4]]])  # dx = A x dt + B_j x dW_j
-START = jnp.asarray([[1.0, -0.8]])
+START = Rows((jnp.asarray([1.0, -0.8]),))
 
 
 def drift(number, z):
-    return (A @ z[0])[None]
+    return Rows((A @ z.rows[0],))
 
 
 def multiplicative(number, z, driver):
-    return jnp.einsum("jab,b,j->a", NONCOMMUTING, z[0], driver.reshape(-1))[None]
+    return Rows((jnp.einsum("jab,b,j->a", NONCOMMUTING, z.rows[0], driver.reshape(-1)),))
 
 
 def additive(number, z, driver):
-    return (jnp.asarray([[0.5, 0.2], [-0.1, 0.4]]) @ driver.reshape(-1))[None]
+    return Rows((jnp.asarray([[0.5, 0.2], [-0.1, 0.4]]) @ driver.reshape(-1),))
 
 
 def one_step_moments(scheme, noise, dt, dim=2):
-    """Mean and second moment after one step, by Gauss-Hermite over both half drivers."""
+    """Mean and second moment after one step, by Gauss-Hermite over the drivers of all parts."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(6)
     weights = weights / weights.sum()
-    grid = np.asarray(list(itertools.product(nodes, repeat=2 * dim))).reshape(-1, 2, 1, dim)
-    product = np.asarray([np.prod(w) for w in itertools.product(weights, repeat=2 * dim)])
+    numbers = scheme.parts * dim
+    grid = np.asarray(list(itertools.product(nodes, repeat=numbers))).reshape(-1, scheme.parts, 1, dim)
+    product = np.asarray([np.prod(w) for w in itertools.product(weights, repeat=numbers)])
 
-    def step(pair):
-        return scheme.step(drift, noise, jnp.asarray(0.0), jnp.asarray(dt), START, pair[0], pair[1])[0]
+    def step(drivers):
+        return scheme.step(drift, noise, jnp.asarray(0.0), jnp.asarray(dt), START, drivers).rows[0]
 
     after = np.asarray(jax.jit(jax.vmap(step))(jnp.asarray(grid)))
     return product @ after, np.einsum("q,qa,qb->ab", product, after, after)
@@ -43,7 +45,7 @@ def one_step_moments(scheme, noise, dt, dim=2):
 
 def exact_moments(noise, dt):
     """Mean e^{A t} x and second moment of the linear equation, by the exponential of its generator."""
-    eye, x = np.eye(2), np.asarray(START[0])
+    eye, x = np.eye(2), np.asarray(START.rows[0])
     generator = np.kron(A, eye) + np.kron(eye, A)
     second = np.outer(x, x).reshape(-1)
     mean = expm(np.asarray(A) * dt) @ x
@@ -86,8 +88,8 @@ def test_two_halves_make_the_whole_increment():
     """Splitting with additive noise moves by both halves: variances add to dt."""
     first, second = jnp.asarray([[1.0, 0.0]]), jnp.asarray([[0.0, 2.0]])
     still = Splitting().step(
-        lambda n, z: jnp.zeros_like(z), additive, jnp.asarray(0.0), jnp.asarray(0.5), START, first, second
+        lambda n, z: 0.0 * z, additive, jnp.asarray(0.0), jnp.asarray(0.5), START, (first, second)
     )
     factor = np.asarray([[0.5, 0.2], [-0.1, 0.4]])
-    expected = START[0] + np.sqrt(0.25) * factor @ np.asarray([1.0, 2.0])
-    np.testing.assert_allclose(still[0], expected, rtol=1e-12)
+    expected = START.rows[0] + np.sqrt(0.25) * factor @ np.asarray([1.0, 2.0])
+    np.testing.assert_allclose(still.rows[0], expected, rtol=1e-12)

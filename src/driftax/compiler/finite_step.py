@@ -16,18 +16,24 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from driftax._rows import Rows
 from driftax._types import Flat, Matrix, Scalar
 from driftax.chain import Chain
-from driftax.compiler.step_moments import flat_covariance, flat_mean
+from driftax.compiler.step_moments import flat_covariance, flat_mean, row_mean
 
 
 def generator(
-    function: Callable, number: Scalar, flat: Flat, drift: Flat, moments: Matrix | None, in_time: bool = True
+    function: Callable,
+    number: Scalar,
+    flat: Flat | Rows,
+    drift: Flat | Rows,
+    moments: Matrix | None,
+    in_time: bool = True,
 ):
     """`(d_k + drift . grad + 1/2 moments : grad grad) function` at (number, flat).
 
     Args:
-        function: of (number, flat state), any array result.
+        function: of (number, flat state), any array result; without `moments`, of rows too.
         number: the step, a float.
         flat: the state.
         drift: direction of the first-order part.
@@ -37,7 +43,7 @@ def generator(
     number = jnp.asarray(number, dtype=flat.dtype)
     tangent = jnp.ones_like(number) if in_time else jnp.zeros_like(number)
     value = jax.jvp(function, (number, flat), (tangent, drift))[1]
-    if moments is None:
+    if moments is None or isinstance(flat, Rows):
         return value
 
     def along(direction, row):
@@ -57,12 +63,20 @@ def generator(
 
 def drift(chain: Chain, order: int, nodes: int, number: Scalar, flat: Flat, full: bool = True) -> Flat:
     """The drift per step. `full=False` leaves out `1/2 M : grad grad m`, O(h^3) in the ballistic regime."""
+    if order == 1 or not full:
+        rows = Rows.of(flat.reshape(len(chain.slots), -1))
+        return _directional_drift(chain, order, nodes, number, rows).stacked.reshape(-1)
     mean = flat_mean(chain, nodes)
     m = mean(number, flat)
-    if order == 1:
-        return m
-    moments = flat_covariance(chain, nodes)(number, flat) + jnp.outer(m, m) if full else None
+    moments = flat_covariance(chain, nodes)(number, flat) + jnp.outer(m, m)
     return m - 0.5 * generator(mean, number, flat, m, moments)
+
+
+def _directional_drift(chain: Chain, order: int, nodes: int, number: Scalar, z: Rows) -> Rows:
+    """The drift where it takes derivatives along itself alone."""
+    mean = row_mean(chain, nodes)
+    m = mean(number, z)
+    return m if order == 1 else m - 0.5 * generator(mean, number, z, m, None)
 
 
 def covariance(chain: Chain, order: int, nodes: int, number: Scalar, flat: Flat, full: bool = True) -> Matrix:

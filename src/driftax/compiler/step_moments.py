@@ -12,6 +12,7 @@ Source: architecture of the library; the chaos expansion of a coordinate-wise ma
 
 from __future__ import annotations
 
+import operator
 from functools import reduce
 
 import equinox as eqx
@@ -19,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from driftax._rows import Rows
 from driftax._types import Flat, Matrix, Scalar, Slots
 from driftax.chain import Chain
 from driftax.compiler.kinks import continuous_law, kink_scores, pair_nodes
@@ -63,7 +65,10 @@ def shape_of(chain: Chain, dim: int) -> Structure:
 def node_increments(chain: Chain, number: Scalar, z: Slots, nodes) -> Float[Array, "node slot dim"]:
     """The step at every quadrature node of the gradient noise [node, dim]."""
     gradient = chain.gradient(z)
-    return jax.vmap(lambda node: chain.increment(number, z, gradient + node))(nodes)
+    if len(nodes) > _FEW:
+        return jax.vmap(lambda node: chain.increment(number, z, gradient + node))(nodes)
+    # Node by node: a map over nodes writes them all to memory.
+    return jnp.stack([chain.increment(number, z, gradient + node) for node in nodes])
 
 
 def coordinate_rule(chain: Chain, number: Scalar, z: Slots, nodes: int) -> CoordinateRule:
@@ -119,8 +124,9 @@ def _over_nodes(
     """Weighted sums over nodes; few of them term by term, since einsum makes a matrix product per coordinate."""
     if len(values) > _FEW:
         return jnp.einsum("nji,jsi->nsi", weights, values)
-    rows = [[w[None] * v for w, v in zip(row, values, strict=True)] for row in weights]
-    return jnp.stack([reduce(jnp.add, terms) for terms in rows])
+    steps = [Rows.of(value) for value in values]
+    sums = [reduce(operator.add, [w * step for w, step in zip(row, steps, strict=True)]) for row in weights]
+    return jnp.stack([total.stacked for total in sums])
 
 
 def independent_channels(chain: Chain, dim: int) -> int:
@@ -216,6 +222,15 @@ def flat_mean(chain: Chain, nodes: int):
     def mean(number: Scalar, flat: Flat) -> Flat:
         z = flat.reshape(len(chain.slots), -1)
         return step_moments(chain, number, z, nodes, joint=False).mean.reshape(-1)
+
+    return mean
+
+
+def row_mean(chain: Chain, nodes: int):
+    """The mean step as a function of (number, rows of the state)."""
+
+    def mean(number: Scalar, z: Rows) -> Rows:
+        return Rows.of(step_moments(chain, number, z.stacked, nodes, joint=False).mean)
 
     return mean
 

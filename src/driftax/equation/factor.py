@@ -15,18 +15,20 @@ Source: re-derived.
 
 from __future__ import annotations
 
+import operator
 from functools import reduce
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from driftax._types import Flat, Scalar, Slots
+from driftax._rows import Rows
+from driftax._types import Scalar, Slots
 from driftax.compiler.finite_step import generator
 from driftax.compiler.step_moments import (
-    flat_mean,
     independent_channels,
     linear_response,
+    row_mean,
     shape_of,
     step_moments,
 )
@@ -79,20 +81,19 @@ def step_noise(
     if roots is not None:
         driven = jnp.einsum("nij,nj->ni", roots.astype(z.dtype), normals[: len(roots)])
 
-    def noise(step: Scalar, point: Flat) -> Flat:
-        moments = step_moments(equation.chain, step, point.reshape(z.shape), _CHANNEL_NODES, joint=False)
+    def noise(step: Scalar, point: Rows) -> Rows:
+        moments = step_moments(equation.chain, step, point.stacked, _CHANNEL_NODES, joint=False)
         count = moments.channels.shape[0]
-        terms = [moments.channels[n] * driven[n][None] for n in range(count)]
-        return reduce(jnp.add, terms).reshape(-1)
+        return reduce(operator.add, [driven[n] * Rows.of(moments.channels[n]) for n in range(count)])
 
-    flat = z.reshape(-1)
-    first = noise(number, flat)
+    rows = Rows.of(z)
+    first = noise(number, rows)
     if equation.weak_order == 1:
-        return first.reshape(z.shape)
-    mean = flat_mean(equation.chain, _CHANNEL_NODES)
-    drift, transported = jax.jvp(lambda y: mean(number, y), (flat,), (first,))
-    moved = generator(noise, number, flat, drift, None)
-    return (first - 0.5 * transported - 0.5 * moved).reshape(z.shape)
+        return first.stacked
+    mean = row_mean(equation.chain, _CHANNEL_NODES)
+    drift, transported = jax.jvp(lambda y: mean(number, y), (rows,), (first,))
+    moved = generator(noise, number, rows, drift, None)
+    return (first - 0.5 * transported - 0.5 * moved).stacked
 
 
 def _dim(equation: ModifiedEquation) -> int:

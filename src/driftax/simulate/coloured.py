@@ -76,7 +76,7 @@ def advance_coloured(
     number: Scalar,
     path: Slots,
     y: Float[Array, "dim member"],
-    draw: Float[Array, "half channel dim member"],
+    draw: Float[Array, "part channel dim member"],
 ) -> ColouredControls:
     """The controls after one optimizer step.
 

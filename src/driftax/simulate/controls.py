@@ -59,7 +59,7 @@ def start_controls(z: Float[Array, "slot dim member"]) -> Controls:
 
 
 def advance_controls(
-    controls: Controls, chain: Chain, number: Scalar, draw: Float[Array, "half channel dim member"]
+    controls: Controls, chain: Chain, number: Scalar, draw: Float[Array, "part channel dim member"]
 ) -> Controls:
     """The controls after one optimizer step driven by `draw`."""
     path = controls.path

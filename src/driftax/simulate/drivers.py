@@ -3,7 +3,7 @@
 The optimizer and an equation must agree in law, not path by path; sharing the noise makes their difference
 far less random than either. Two kinds of driver serve all gradient laws:
 
-* Laws with densities: standard normals per half substep. The optimizer is driven by their sum, so its gradient
+* Laws with densities: standard normals per part of a step. The optimizer is driven by their sum, so its gradient
   noise is the equation's own Brownian increment.
 * Sampled laws (minibatches, recorded gradients): increments of the optimizer at the equation's own state, from
   the optimizer's draw and from fresh ones. They are centred with the mean over *fresh* draws, never with the
@@ -35,7 +35,7 @@ from driftax.simulate.sobol import SobolNormals
 class AbstractDriver(eqx.Module):
     """Draws for the members of one leaf; members stand on the last axis of every draw."""
 
-    halves: eqx.AbstractVar[int]  # half substeps per optimizer step, a power of two
+    parts: eqx.AbstractVar[int]  # equal parts of an optimizer step told apart, a power of two
 
     @property
     def independent(self) -> bool:
@@ -55,8 +55,8 @@ class AbstractDriver(eqx.Module):
         """The optimizer's stochastic gradient for one member."""
 
     @abc.abstractmethod
-    def half_drivers(self, draw: Any) -> Float[Array, "half ..."]:
-        """One driver of unit variance per half substep, for one member; sums of them drive coarser steps."""
+    def part_drivers(self, draw: Any) -> Float[Array, "part ..."]:
+        """One driver of unit variance per part, for one member; sums of them drive coarser steps."""
 
     @abc.abstractmethod
     def noise(self, equation: ModifiedEquation, number: Scalar, z: Slots, draw: Any, driver: Any) -> Slots:
@@ -64,9 +64,9 @@ class AbstractDriver(eqx.Module):
 
 
 class NormalDriver(AbstractDriver):
-    """Standard normals [half, channel, dim]; channel 0 is the gradient noise itself."""
+    """Standard normals [part, channel, dim]; channel 0 is the gradient noise itself."""
 
-    halves: int = eqx.field(static=True)
+    parts: int = eqx.field(static=True)
     channels: int = eqx.field(static=True)
     stream: AbstractNormals = CounterNormals()
 
@@ -75,21 +75,21 @@ class NormalDriver(AbstractDriver):
         return self.stream.independent
 
     def start(self, key, dim, members):
-        return self.stream.start(key, (self.halves, self.channels, dim), members)
+        return self.stream.start(key, (self.parts, self.channels, dim), members)
 
     def draw(self, state, index, dim, members, dtype):
-        return self.stream.draw(state, index, (self.halves, self.channels, dim), members, dtype)
+        return self.stream.draw(state, index, (self.parts, self.channels, dim), members, dtype)
 
-    def normals(self, draw: Float[Array, "half channel dim"]) -> Vector:
+    def normals(self, draw: Float[Array, "part channel dim"]) -> Vector:
         """The standard normals of the optimizer's gradient noise."""
-        return jnp.sum(draw[:, 0], axis=0) / math.sqrt(self.halves)
+        return jnp.sum(draw[:, 0], axis=0) / math.sqrt(self.parts)
 
     def gradient(self, chain, params, draw):
         return chain.objective.gradient(params) + chain.noise.noise(
             chain.objective, params, self.normals(draw)
         )
 
-    def half_drivers(self, draw):
+    def part_drivers(self, draw):
         return draw
 
     def noise(self, equation, number, z, draw, driver):
@@ -97,14 +97,14 @@ class NormalDriver(AbstractDriver):
 
 
 class BatchDriver(AbstractDriver):
-    """Draws [half, 1 + fresh] of a sampled law: draw (0, 0), a batch say, is the optimizer's own.
+    """Draws [part, 1 + fresh] of a sampled law: draw (0, 0), a batch say, is the optimizer's own.
 
-    The noise of half substep j is `sum_i H_ji zeta_i / sqrt(halves)` with a Hadamard matrix H and independent
-    `zeta_i = (D(own_i) - mean_fresh D) sqrt(fresh / (fresh + 1))`: the halves are uncorrelated, each has the
+    The noise of part j is `sum_i H_ji zeta_i / sqrt(parts)` with a Hadamard matrix H and independent
+    `zeta_i = (D(own_i) - mean_fresh D) sqrt(fresh / (fresh + 1))`: the parts are uncorrelated, each has the
     covariance of a step, and together they are zeta_0, which holds the optimizer's own draw.
     """
 
-    halves: int = eqx.field(static=True)
+    parts: int = eqx.field(static=True)
     fresh: int = eqx.field(static=True)
     law: AbstractSampledNoise  # the optimizer's own, whatever an equation was made of
     draws: AbstractDraws
@@ -114,14 +114,14 @@ class BatchDriver(AbstractDriver):
 
     def draw(self, state, index, dim, members, dtype):
         key = jax.random.fold_in(state, index)
-        return self.draws.draw(key, (self.halves, 1 + self.fresh), members, dtype), state
+        return self.draws.draw(key, (self.parts, 1 + self.fresh), members, dtype), state
 
     def gradient(self, chain, params, draw):
         own = jax.tree.map(lambda leaf: leaf[0, 0], draw)
         return self.law.gradient(chain.objective, params, own)
 
-    def half_drivers(self, draw):
-        return jnp.asarray(hadamard(self.halves) / np.sqrt(self.halves))
+    def part_drivers(self, draw):
+        return jnp.asarray(hadamard(self.parts) / np.sqrt(self.parts))
 
     def noise(self, equation, number, z, draw, driver):
         if not equation.stochastic:
@@ -158,7 +158,7 @@ def stream_for(
 def driver_for(
     chain: Chain,
     equations: tuple[ModifiedEquation, ...],
-    halves: int,
+    parts: int,
     fresh: int,
     stream: AbstractNormals | None = None,
 ) -> AbstractDriver:
@@ -167,11 +167,11 @@ def driver_for(
     Args:
         chain: at the rung to be run (the batch size of a sampled law is a shape).
         equations: those that run beside it.
-        halves: half substeps per optimizer step.
+        parts: equal parts of an optimizer step told apart.
         fresh: fresh draws that centre the noise of a sampled law.
         stream: where normals come from; left out, counters.
     """
     if isinstance(chain.noise, AbstractContinuousNoise):
-        return NormalDriver(halves, channels_of(equations), stream or CounterNormals())
+        return NormalDriver(parts, channels_of(equations), stream or CounterNormals())
     assert isinstance(chain.noise, AbstractSampledNoise)
-    return BatchDriver(halves, fresh, chain.noise, chain.noise.draws(chain.objective))
+    return BatchDriver(parts, fresh, chain.noise, chain.noise.draws(chain.objective))

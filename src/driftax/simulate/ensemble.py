@@ -29,7 +29,7 @@ from driftax.simulate.coloured import (
 from driftax.simulate.controls import Controls, advance_controls, has_controls, start_controls
 from driftax.simulate.drivers import AbstractDriver
 from driftax.simulate.schemes import AbstractScheme
-from driftax.simulate.steps import COLOURED_SCHEME, drawn, equation_step, optimizer_step, over_members
+from driftax.simulate.steps import drawn, equation_step, optimizer_step, over_members, scheme_of
 from driftax.statistics.observables import Observables
 from driftax.statistics.streaming import Moments
 
@@ -66,7 +66,7 @@ class Rung(eqx.Module):
         chain: the optimizer, in natural coordinates.
         equations: the models, in their own coordinates.
         scheme: integrates them.
-        driver: the shared randomness; its half substeps are a multiple of those of every level.
+        driver: the shared randomness; its parts are a multiple of those of every level.
         levels: of each equation: substeps per optimizer step, coarse first; two levels measure and remove the
             integrator's bias.
         observables: functions of the natural state whose means are taken.
@@ -89,9 +89,7 @@ class Rung(eqx.Module):
 
     def remainder(self, model: int) -> float:
         """The bias of an integration over what half its substeps change: 1 / (2^order - 1), in its leading term."""
-        extended = isinstance(self.equations[model], ExtendedEquation)
-        scheme = COLOURED_SCHEME if extended else self.scheme
-        return 1 / (2**scheme.weak_order - 1)
+        return 1 / (2 ** scheme_of(self.equations[model], self.scheme).weak_order - 1)
 
     @property
     def refined(self) -> bool:

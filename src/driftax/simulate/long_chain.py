@@ -144,8 +144,8 @@ def long_chain(chain: Chain, dim: int) -> Chain:
 
 
 def scores(
-    chain: Chain, normals: Float[Array, "half channel dim member"]
-) -> Float[Array, "half used dim member"]:
+    chain: Chain, normals: Float[Array, "part channel dim member"]
+) -> Float[Array, "part used dim member"]:
     """Normal scores of every channel: the normals, correlated as the law's coordinates are."""
     law = chain.noise
     roots = law.roots if isinstance(law, AbstractContinuousNoise) else None

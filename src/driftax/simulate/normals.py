@@ -61,10 +61,10 @@ class CounterNormals(AbstractNormals):
 class FastNormals(AbstractNormals):
     """xoroshiro64* lanes, seeded by threefry, turned into normals by Box and Muller's method in single precision.
 
-    Every number has a lane of two words of its own, of which a step uses the 24 high bits of one product: normals
-    end at 5.9 in size. Two lanes make two normals. Channels (the second axis) marked in `three_point` take the
-    values 0 and +-sqrt(3), with the moments of a normal up to the fifth: enough for a weak scheme of order 2, not
-    for an optimizer.
+    Every number of a part of a step has a lane of two words of its own, of which it uses the 24 high bits of one
+    product: normals end at 5.9 in size. Two lanes make two normals. Channels (the second axis) marked in
+    `three_point` take the values 0 and +-sqrt(3), with the moments of a normal up to the fifth: enough for a weak
+    scheme of order 2, not for an optimizer.
 
     Source: blackman2021 (xoroshiro64*); boxmuller1958; kloeden1992, section 14.2 (three-point increments).
     """
@@ -76,21 +76,25 @@ class FastNormals(AbstractNormals):
         return tuple(jax.random.bits(k, (lanes, members), jnp.uint32) for k in jax.random.split(key))
 
     def draw(self, state, index, shape, members, dtype):
-        words, state = _xoroshiro(state)
-        halves, _, *rest = shape
-        drawn, begin = [], 0
-        for point in self.three_point:
-            used = words[begin : begin + _lanes(shape, point)]
-            values = (_three_point(used) if point else _box_muller(used))[: halves * math.prod(rest)]
-            drawn.append(values.reshape(halves, *rest, members).astype(dtype))
-            begin += len(used)
-        # The noise of a step has several readers: it is made once, not once per reader.
-        return jnp.stack(jax.lax.optimization_barrier(drawn), axis=1), state
+        def part(state, _):
+            words, state = _xoroshiro(state)
+            drawn, begin = [], 0
+            for point in self.three_point:
+                used = words[begin : begin + _lanes(shape, point)]
+                values = (_three_point(used) if point else _box_muller(used))[: math.prod(shape[2:])]
+                drawn.append(values.reshape(*shape[2:], members).astype(dtype))
+                begin += len(used)
+            # The noise of a step has several readers: it is made once, not once per reader.
+            return state, jnp.stack(jax.lax.optimization_barrier(drawn))
+
+        # Part by part: lanes for all parts at once would not fit a cache.
+        state, drawn = jax.lax.scan(part, state, None, length=shape[0])
+        return drawn, state
 
 
 def _lanes(shape: tuple[int, ...], three_point: bool) -> int:
-    """Lanes of one channel: whole pairs for Box and Muller."""
-    size = math.prod(shape) // shape[1]
+    """Lanes of one channel of one part: whole pairs for Box and Muller."""
+    size = math.prod(shape[2:])
     return size if three_point else 2 * -(-size // 2)
 
 

@@ -1,37 +1,39 @@
 """Numerical schemes for an equation: one substep of length `dt` (in optimizer steps).
 
-Every scheme takes the two halves of a substep's Brownian increment as drivers of unit variance, so that a
-coarse and a fine integration, and the optimizer itself, share one Brownian path.
+Every scheme takes the equal parts of a substep's Brownian increment as drivers of unit variance, so that a coarse
+and a fine integration, and the optimizer itself, share one Brownian path.
 """
 
 from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from driftax._types import Scalar, Slots
+from driftax._rows import Rows
+from driftax._types import Scalar
 
-Drift = Callable[[Scalar, Slots], Slots]
-Noise = Callable[[Scalar, Slots, Any], Slots]
+Drift = Callable[[Scalar, Rows], Rows]
+Noise = Callable[[Scalar, Rows, Any], Rows]
 
 
 class AbstractScheme(eqx.Module):
     """A one-step integrator of `dZ = drift dt + noise dW`."""
 
     weak_order: eqx.AbstractClassVar[int]
+    parts: ClassVar[int] = 2  # of a substep's increment
     mixes: ClassVar[bool] = False  # whether it looks along single normals of one member
 
     @abc.abstractmethod
     def step(
-        self, drift: Drift, noise: Noise, number: Scalar, dt: Scalar, z: Slots, first: Any, second: Any
-    ) -> Slots:
-        """The state after `dt`; `first` and `second` drive the halves of the increment."""
+        self, drift: Drift, noise: Noise, number: Scalar, dt: Scalar, z: Rows, drivers: Sequence[Any]
+    ) -> Rows:
+        """The state after `dt`; `drivers` of the parts of the increment."""
 
 
 class EulerMaruyama(AbstractScheme):
@@ -41,10 +43,10 @@ class EulerMaruyama(AbstractScheme):
     """
 
     weak_order: ClassVar[int] = 1
+    parts: ClassVar[int] = 1
 
-    def step(self, drift, noise, number, dt, z, first, second):
-        whole = (first + second) / math.sqrt(2.0)
-        return z + dt * drift(number, z) + jnp.sqrt(dt) * noise(number, z, whole)
+    def step(self, drift, noise, number, dt, z, drivers):
+        return z + dt * drift(number, z) + jnp.sqrt(dt) * noise(number, z, drivers[0])
 
 
 class Splitting(AbstractScheme):
@@ -59,14 +61,15 @@ class Splitting(AbstractScheme):
 
     weak_order: ClassVar[int] = 2
 
-    def step(self, drift, noise, number, dt, z, first, second):
+    def step(self, drift, noise, number, dt, z, drivers):
+        first, second = drivers
         half = jnp.sqrt(dt / 2)
         z = z + half * noise(number, z, first)
         z = runge_kutta(drift, number, dt, z)
         return z + half * noise(number + dt, z, second)
 
 
-def runge_kutta(drift: Drift, number: Scalar, dt: Scalar, z: Slots) -> Slots:
+def runge_kutta(drift: Drift, number: Scalar, dt: Scalar, z: Rows) -> Rows:
     """One step of the classical fourth-order method; stages run in a loop, so that the drift compiles once."""
 
     def stage(carry, coefficients):
@@ -76,9 +79,8 @@ def runge_kutta(drift: Drift, number: Scalar, dt: Scalar, z: Slots) -> Slots:
         return (slope, total + weight * slope), None
 
     tableau = jnp.asarray([[0.0, 1 / 6], [0.5, 1 / 3], [0.5, 1 / 3], [1.0, 1 / 6]], dtype=z.dtype)
-    (_, total), _ = jax.lax.scan(
-        stage, (jnp.zeros_like(z), jnp.zeros_like(z)), (tableau[:, 0], tableau[:, 1])
-    )
+    zero = jax.tree.map(jnp.zeros_like, z)
+    (_, total), _ = jax.lax.scan(stage, (zero, zero), (tableau[:, 0], tableau[:, 1]))
     return z + dt * total
 
 
@@ -95,7 +97,8 @@ class NearlyAdditive(AbstractScheme):
 
     weak_order: ClassVar[int] = 2
 
-    def step(self, drift, noise, number, dt, z, first, second):
+    def step(self, drift, noise, number, dt, z, drivers):
+        first, second = drivers
         root = jnp.sqrt(dt / 2)
         b = drift(number, z)
         one, two = noise(number, z, first), noise(number, z, second)
@@ -118,7 +121,8 @@ class WeakOrderTwo(AbstractScheme):
     weak_order: ClassVar[int] = 2
     mixes: ClassVar[bool] = True
 
-    def step(self, drift, noise, number, dt, z, first, second):
+    def step(self, drift, noise, number, dt, z, drivers):
+        first, second = drivers
         root = jnp.sqrt(dt)
         w, v = root * (first + second) / math.sqrt(2.0), root * (first - second) / math.sqrt(2.0)
         b = drift(number, z)
@@ -132,22 +136,22 @@ class WeakOrderTwo(AbstractScheme):
             return 0.5 * (noise(number, z + sw, driver) - noise(number, z - sw, driver))
 
         symmetric = 0.5 * (along_w(w) - dt * _ito_trace(noise, number, z, w))
-        area = (along_w(v) - 0.5 * (plus - minus)) / math.sqrt(8.0)
+        area = 1 / math.sqrt(8.0) * (along_w(v) - 0.5 * (plus - minus))
         return z + dt * trapezoid + diffusion + symmetric + area
 
 
-def _ito_trace(noise: Noise, number: Scalar, z: Slots, like) -> Slots:
+def _ito_trace(noise: Noise, number: Scalar, z: Rows, like) -> Rows:
     """`sum_j (S'[S e_j]) e_j` over the independent normals e_j."""
     basis = jnp.eye(like.size, dtype=like.dtype).reshape(-1, *like.shape)
 
     def one(driver):
         along = noise(number, z, driver)
-        size = jnp.sqrt(jnp.sum(along**2) + 1e-30)
+        size = jnp.sqrt(jnp.sum(along.stacked**2) + 1e-30)
         tiny = 1e-4 / size  # a difference quotient: no derivative of a matrix root is needed
         moved = noise(number, z + tiny * along, driver) - noise(number, z - tiny * along, driver)
-        return moved / (2 * tiny)
+        return 1 / (2 * tiny) * moved
 
-    return jnp.sum(jax.vmap(one)(basis), axis=0)
+    return jax.tree.map(lambda terms: jnp.sum(terms, axis=0), jax.vmap(one)(basis))
 
 
 SCHEMES: dict[str, type[AbstractScheme]] = {

@@ -28,7 +28,7 @@ class SobolNormals(AbstractNormals):
     """Sobol' points, linearly scrambled and shifted afresh in every leaf, through the inverse normal distribution.
 
     The points are best in their first coordinates. They go to the sums over a step, which move optimizer and
-    equation, and the others to the differences of its halves, which only tell two integrations apart; within each
+    equation, and the others to the differences of its parts, which only tell two integrations apart; within each
     the last steps come first, where observables are looked at.
 
     Args:
@@ -53,17 +53,17 @@ class SobolNormals(AbstractNormals):
         return key
 
     def draw(self, state, index, shape, members, dtype):
-        halves, *rest = shape
+        parts, *rest = shape
         size = math.prod(rest)
         block = (self.last + 1) * size
-        begin = jnp.arange(halves) * block + (self.last - index) * size
+        begin = jnp.arange(parts) * block + (self.last - index) * size
         own = jax.vmap(lambda first: jax.lax.dynamic_slice_in_dim(self.directions, first, size))(begin)
-        columns, shift = _scrambled(own.reshape(halves * size, -1), jax.random.fold_in(state, index))
+        columns, shift = _scrambled(own.reshape(parts * size, -1), jax.random.fold_in(state, index))
         words = shift[:, None]
         for bit in range(columns.shape[1]):  # the second half of the points is the first, moved by one column
             words = jnp.concatenate([words, words ^ columns[:, bit, None]], axis=1)
-        modes = _normals(words, dtype).reshape(halves, -1)
-        turn = jnp.asarray(hadamard(halves) / math.sqrt(halves), dtype)
+        modes = _normals(words, dtype).reshape(parts, -1)
+        turn = jnp.asarray(hadamard(parts) / math.sqrt(parts), dtype)
         return (turn @ modes).reshape(*shape, members), state
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from driftax._rows import Rows
 from driftax._types import Scalar, Slots
 from driftax.chain import Chain
 from driftax.equation import Method, ModifiedEquation
@@ -32,11 +33,16 @@ def over_members(function: Callable, *arguments):
     return jax.vmap(function, in_axes=-1, out_axes=-1)(*arguments)
 
 
+def scheme_of(equation: Equation, scheme: AbstractScheme) -> AbstractScheme:
+    """What integrates an equation where `scheme` was asked for."""
+    return COLOURED_SCHEME if isinstance(equation, ExtendedEquation) else scheme
+
+
 class Draw(NamedTuple):
     """What drives one optimizer step of all members, and for members in one vector its normal scores."""
 
     members: Any  # members on the last axis
-    long: Float[Array, "half channel long"] | None
+    long: Float[Array, "part channel long"] | None
 
 
 def drawn(chain: Chain, dim: int, members: Any) -> Draw:
@@ -70,24 +76,24 @@ def equation_step(
     """The members after one optimizer step of an equation, in `level` substeps."""
     if isinstance(equation, ExtendedEquation):
         return over_members(
-            lambda z, drawn: _extended_step(equation, level, number, z, driver.half_drivers(drawn)),
+            lambda z, drawn: _extended_step(equation, level, number, z, driver.part_drivers(drawn)),
             members,
             draw.members,
         )
 
     def step(equation: ModifiedEquation, z: Slots, drawn) -> Slots:
         def drift(when, point):
-            return equation.step_drift(when, point.reshape(-1)).reshape(point.shape)
+            return Rows.of(equation.step_drift(when, point.stacked.reshape(-1)).reshape(z.shape))
 
-        def noise(when, point, half):
-            return driver.noise(equation, when, point, drawn, half)
+        def noise(when, point, drives):
+            return Rows.of(driver.noise(equation, when, point.stacked, drawn, drives))
 
         def substep(point, inside):
-            begin, dt, pair = inside
-            return scheme.step(drift, noise, begin, dt, point, pair[0], pair[1]), None
+            begin, dt, drivers = inside
+            return scheme.step(drift, noise, begin, dt, point, drivers), None
 
-        halves = driver.half_drivers(drawn).astype(z.dtype)
-        return jax.lax.scan(substep, z, _substeps(number, level, halves))[0]
+        parts = driver.part_drivers(drawn).astype(z.dtype)
+        return jax.lax.scan(substep, Rows.of(z), _substeps(number, level, scheme.parts, parts))[0].stacked
 
     if draw.long is None or not _is_directional(equation, scheme):
         return over_members(lambda z, drawn: step(equation, z, drawn), members, draw.members)
@@ -113,35 +119,38 @@ def _short(long: Float[Array, "slot long"], dim: int) -> Float[Array, "slot dim 
 
 
 def _extended_step(
-    equation: ExtendedEquation, level: int, number: Scalar, extended: Array, halves: Array
+    equation: ExtendedEquation, level: int, number: Scalar, extended: Array, parts: Array
 ) -> Array:
     """One optimizer step of one member of an equation with a coloured noise, in `level` substeps.
 
     The coloured noise is drawn exactly on the finest grid, and every level looks at it at the ends of its own
     substeps: the scheme looks at the drift nowhere else.
     """
-    halves = halves.astype(extended.dtype)
+    parts = parts.astype(extended.dtype)
     z, y = extended[:-1], extended[-1]
-    path = equation.path_of(y, halves)[:: len(halves) // (2 * level)]
+    path = equation.path_of(y, parts)[:: len(parts) // (2 * level)]
 
     def substep(point, inside):
-        (begin, dt, pair), before, after = inside
+        (begin, dt, drivers), before, after = inside
 
         def drift(step, where):
-            return equation.step_drift(step, where, jnp.where(step == begin, before, after))
+            return Rows.of(equation.step_drift(step, where.stacked, jnp.where(step == begin, before, after)))
 
-        point = COLOURED_SCHEME.step(drift, equation.step_noise, begin, dt, point, pair[0], pair[1])
-        return point, None
+        def noise(step, where, drives):
+            return Rows.of(equation.step_noise(step, where.stacked, drives))
 
-    substeps = _substeps(number, level, halves[:, :1])
-    z, _ = jax.lax.scan(substep, z, (substeps, path[:-1], path[1:]))
-    return jnp.concatenate([z, path[-1:]])
+        return COLOURED_SCHEME.step(drift, noise, begin, dt, point, drivers), None
+
+    substeps = _substeps(number, level, COLOURED_SCHEME.parts, parts[:, :1])
+    rows, _ = jax.lax.scan(substep, Rows.of(z), (substeps, path[:-1], path[1:]))
+    return jnp.stack([*rows.rows, path[-1]])
 
 
-def _substeps(number: Scalar, level: int, halves: Array):
-    """Begin, length (in optimizer steps) and drivers of the two halves of every substep of a level."""
-    merge = len(halves) // (2 * level)  # fine halves per half of this level
-    halves = jnp.sum(halves.reshape(2 * level, merge, *halves.shape[1:]), axis=1) / math.sqrt(merge)
-    dt = jnp.full(level, 1.0 / level, dtype=halves.dtype)
-    begin = number + jnp.arange(level, dtype=halves.dtype) / level
-    return begin, dt, halves.reshape(level, 2, *halves.shape[1:])
+def _substeps(number: Scalar, level: int, each: int, parts: Array):
+    """Begin, length (in optimizer steps) and the `each` drivers of every substep of a level."""
+    merge = len(parts) // (each * level)
+    if merge > 1:
+        parts = jnp.sum(parts.reshape(each * level, merge, *parts.shape[1:]), axis=1) / math.sqrt(merge)
+    dt = jnp.full(level, 1.0 / level, dtype=parts.dtype)
+    begin = number + jnp.arange(level, dtype=parts.dtype) / level
+    return begin, dt, parts.reshape(level, each, *parts.shape[1:])

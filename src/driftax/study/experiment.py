@@ -23,6 +23,7 @@ from driftax.simulate.ensemble import LARGE_LEAF, LEAF, Rung, Start
 from driftax.simulate.normals import Randomness
 from driftax.simulate.schemes import SCHEMES, AbstractScheme, Integration, Splitting, WeakOrderTwo
 from driftax.simulate.sobol import MOST_COORDINATES
+from driftax.simulate.steps import scheme_of
 from driftax.statistics.observables import Observables
 
 MODELS = ("ode", "derived-1", "derived-2", EXTENDED)
@@ -211,12 +212,16 @@ class Experiment(NamedTuple):
         coordinates = _with_log(chain) if self.log_second_moments else chain
         equations = tuple(self.equation(model, coordinates) for model in self.models)
         of_models = tuple(self.levels_of(model, levels) for model in self.models)
-        halves = 2 * max((level for each in of_models for level in each), default=1) if equations else 1
+        told_apart = (
+            scheme_of(equation, self.scheme).parts * max(levels)
+            for equation, levels in zip(equations, of_models, strict=True)
+        )
+        parts = max(told_apart, default=1)
         natural = tuple(e.natural if isinstance(e, ExtendedEquation) else e for e in equations)
         record = tuple(_whole(step / scale, "record") for step in self.record)
-        self._check_coordinates(record[-1] * halves * channels_of(natural) * self.start.shape[1])
+        self._check_coordinates(record[-1] * parts * channels_of(natural) * self.start.shape[1])
         stream = stream_for(self.randomness, natural, record[-1], self._leaf)
-        driver = driver_for(chain, natural, halves, fresh, stream)
+        driver = driver_for(chain, natural, parts, fresh, stream)
         rung = Rung(
             _as(self.precision, chain),
             _as(self.precision, equations),

@@ -119,7 +119,7 @@ def test_controls_have_mean_zero_and_remove_most_of_the_noise_of_nu():
 class WithoutNuNoise(NormalDriver):
     """The driver of Gaussian laws whose equations get no second channel: nu has no noise of its own."""
 
-    def half_drivers(self, draw):
+    def part_drivers(self, draw):
         return draw.at[:, 1].set(0.0)
 
 
@@ -136,7 +136,7 @@ def test_without_the_independent_noise_of_nu_order_two_is_refuted():
             driver = study.rung.driver
             if ablated:
                 study.rung = dataclasses.replace(
-                    study.rung, driver=WithoutNuNoise(driver.halves, driver.channels)
+                    study.rung, driver=WithoutNuNoise(driver.parts, driver.channels)
                 )
                 study.columns = study.rung.columns(START.size)
             study.grow(members)
@@ -193,18 +193,18 @@ def test_an_integration_without_extrapolation_is_off_by_no_more_than_its_bias():
 
 
 def test_batch_noise_halves_make_one_centred_increment():
-    """The halves of a step add up to the increment of the optimizer's own batch about fresh ones."""
+    """The parts of a step add up to the increment of the optimizer's own batch about fresh ones."""
     chain, start = minibatch_chain()
     driver = BatchDriver(2, 8, chain.noise, chain.noise.draws(chain.objective))
     draw = driver.draw(driver.start(jax.random.key(0), 31, 4), jnp.asarray(0), 31, 4, float)[0][..., 0]
     z = chain.from_natural(jnp.stack([start + 0.1, jnp.full(31, 0.01), jnp.full(31, 0.01)]))
     equation = derive(chain, weak_order=1, nodes=3)
     number = jnp.asarray(10.0)
-    halves = [driver.noise(equation, number, z, draw, half) for half in driver.half_drivers(draw)]
+    parts = [driver.noise(equation, number, z, draw, half) for half in driver.part_drivers(draw)]
     gradients = chain.objective.example_gradients(chain.params(z))
     steps = [chain.increment(number, z, jnp.mean(gradients[index], axis=0)) for index in draw[0]]
     whole = np.sqrt(8 / 9) * (steps[0] - sum(steps[1:]) / 8)
-    np.testing.assert_allclose(sum(halves) / np.sqrt(2), whole, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(sum(parts) / np.sqrt(2), whole, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.statistical
