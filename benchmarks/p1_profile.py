@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from driftax.compare.weak_error import RungStudy
 from driftax.simulate.normals import AbstractNormals, CounterNormals, FastNormals, Randomness
+from driftax.simulate.schemes import EulerMaruyama
 
 from . import engine
 from .interleave import Answer, Candidate, interleave
@@ -14,15 +15,23 @@ from .peers import numba_kernel
 from .problem import Problem
 from .row import Row, rows
 
-TITLE = "Where a discrete step spends its time"
+TITLE = "Where a step spends its time"
 TEXT = """RMSprop with 6 parameters, 80 steps, float32. What a step costs in all, with means and variances of an
 observable after every step (1); the same with statistics after the last step only; and the same with a carried stream
 replaced by counters. `normals alone` are drawn leaf by leaf in the same loop on every core, and summed. The rest of a
-step is arithmetic of the optimizer and what XLA spends on a loop of small operations."""
-COMPARES = "time per member and step, over that of a step with statistics after every step"
+step is arithmetic of the optimizer and what XLA spends on a loop of small operations. The second line is a step of the
+order-1 equation by Euler's method, eight of them per step of the optimizer: its coefficients are the mean and the noise
+channels of a step at three nodes of the gradient noise."""
+COMPARES = "time per member and step, over that of the first candidate"
+
+_SUBSTEPS = 8
 
 
 def run(quick: bool) -> list[Row]:
+    return [*_discrete(quick), *_equation(quick)]
+
+
+def _discrete(quick: bool) -> list[Row]:
     problem, members = Problem("RMSprop", 6), 2 ** (13 if quick else 16)
     last = (problem.steps,)
     of = engine.chain(problem)
@@ -41,9 +50,27 @@ def run(quick: bool) -> list[Row]:
     return rows(f"{problem.name}, N = {members}", measured)
 
 
-def _normals(problem: Problem, members: int, stream: AbstractNormals, of: RungStudy):
+def _equation(quick: bool) -> list[Row]:
+    """An Euler step of the order-1 equation, eight per step of the optimizer, which runs beside."""
+    problem, members = Problem("RMSprop", 6, steps=16, warm=True), 2 ** (13 if quick else 15)
+    of = engine.study(engine.chain(problem), problem.start, (problem.steps,), ("derived-1",))
+    euler = engine.integrated(of, EulerMaruyama(), (_SUBSTEPS,))
+    runs = {
+        "optimizer and equation": engine.ensemble(euler, members, model=0),
+        "optimizer alone": engine.ensemble(
+            engine.study(engine.chain(problem), problem.start, (problem.steps,)), members
+        ),
+        "normals alone": _normals(problem, members, FastNormals((False, True)), euler, _SUBSTEPS),
+        "Numba kernel, one optimizer step": numba_kernel.discrete(problem, members),
+    }
+    units = members * problem.steps * _SUBSTEPS
+    measured = interleave([Candidate(name, run, units) for name, run in runs.items()], 3 if quick else 7)
+    return rows(f"{problem.name}, {_SUBSTEPS} Euler steps of the order-1 equation", measured)
+
+
+def _normals(problem: Problem, members: int, stream: AbstractNormals, of: RungStudy, parts: int = 1):
     """The sum of all normals of a run, drawn as a study draws them: leaf by leaf, on every core."""
-    devices, shape, width = jax.local_device_count(), (1, 1, problem.dim), of.rung.leaf
+    devices, shape, width = jax.local_device_count(), (parts, _channels(stream), problem.dim), of.rung.leaf
     leaves = members // width // devices
 
     def leaf(key):
@@ -63,3 +90,7 @@ def _normals(problem: Problem, members: int, stream: AbstractNormals, of: RungSt
         return Answer(float(on_all(keys).sum()), float("inf"))
 
     return run
+
+
+def _channels(stream: AbstractNormals) -> int:
+    return len(stream.three_point) if isinstance(stream, FastNormals) else 1
