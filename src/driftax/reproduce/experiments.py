@@ -1,0 +1,6 @@
+"""All experiments, in the order they are listed and run."""
+
+from driftax.reproduce import callisti, compagnoni
+from driftax.reproduce._value import Experiment
+
+EXPERIMENTS: tuple[Experiment, ...] = (*callisti.EXPERIMENTS, *compagnoni.EXPERIMENTS)
