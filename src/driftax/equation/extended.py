@@ -233,13 +233,11 @@ _KEPT = ("Update", "Numbers", "Gradient", "Clock", "Ladder", "One step", "Genera
 
 def as_latex_lines(equation: Equation) -> list[tuple[str, str]]:
     """Label and LaTeX of every line, for the equation on either state."""
-    if isinstance(equation, PublishedEquation):
-        return list(equation.formula.latex)
-    if isinstance(equation, ModifiedEquation):
+    if not isinstance(equation, ExtendedEquation):
         return latex_lines_of_natural(equation)
-    if isinstance(equation.natural, PublishedEquation):
-        return [*equation.natural.formula.latex, *_COLOURED]
     own = latex_lines_of_natural(equation.natural)
+    if isinstance(equation.natural, PublishedEquation):
+        return [*own, *_COLOURED]
     moving = any(r"\partial_k" in line or r"\partial_t" in line for _, line in own)
     at, along = (r"(t, Z_t)", r"(\partial_k + m\cdot\nabla)") if moving else (r"(Z_t)", r"(m\cdot\nabla)")
     law = r"R R^{\top} = \operatorname{Corr}[\zeta_k],\quad s_i^2 = \operatorname{Var}[\zeta_{k,i}]"
@@ -274,9 +272,7 @@ def title(equation: Equation) -> str:
     """One line that tells this equation from its siblings."""
     from driftax.equation.describe import title as title_of_natural
 
-    if isinstance(equation, PublishedEquation):
-        return equation.formula.title
-    if isinstance(equation, ModifiedEquation):
+    if not isinstance(equation, ExtendedEquation):
         return title_of_natural(equation)
     return f"{title(equation.natural)}, on an extended state"
 
@@ -290,9 +286,7 @@ def obstruction_sentence(equation: Equation) -> str | None:
     """What third and fourth moments of one step mean for the claimed order; None where it was not computed."""
     from driftax.equation.describe import obstruction_sentence as sentence_of_natural
 
-    if isinstance(equation, PublishedEquation):
-        return None
-    if isinstance(equation, ModifiedEquation):
+    if not isinstance(equation, ExtendedEquation):
         return sentence_of_natural(equation)
     return (
         "The third-order moments of one step, out of reach of every equation on the optimizer's own state, come "

@@ -19,6 +19,8 @@ from driftax._types import Flat, Matrix, Scalar, Slots
 from driftax.chain import Chain
 from driftax.equation._value import Record
 
+_NODES = 15
+
 
 class Formula(NamedTuple):
     """What a paper prints, for one optimizer.
@@ -64,6 +66,15 @@ class PublishedEquation(eqx.Module):
     @property
     def weak_order(self) -> int:
         return self.formula.weak_order
+
+    @property
+    def nodes(self) -> int:
+        """Quadrature nodes of the optimizer's step, beside which the formula is judged."""
+        return _NODES
+
+    @property
+    def full(self) -> bool:
+        return True
 
     @property
     def time_step(self) -> Scalar:

@@ -199,13 +199,13 @@ def _square(chain, number, z) -> Slots:
 # --- the formulas --------------------------------------------------------------------------------------------
 
 _RMSPROP_1 = (
-    ("Equation", r"dX_t = -(D f + \lambda X_t)\,dt - \sqrt{\tau}\,D\,\Sigma^{1/2} dW_t"),
-    ("Equation", r"dV_t = c\,(T - V_t)\,dt"),
+    ("Equation", r"dX_t = u\,dt - \sqrt{\tau}\,D\,\Sigma^{1/2} dW_t,\quad u = -D f - \lambda X_t"),
+    ("Equation", r"dV_t = q\,dt,\quad q = c\,(T - V_t)"),
 )
 _ADAM_1 = (
-    ("Equation", r"dX_t = -(\Gamma D M_t + \lambda X_t)\,dt"),
-    ("Equation", r"dM_t = c_1 (f - M_t)\,dt + \sqrt{\tau}\,c_1 \Sigma^{1/2} dW_t"),
-    ("Equation", r"dV_t = c_2 (T - V_t)\,dt"),
+    ("Equation", r"dX_t = u\,dt,\quad u = -\Gamma D M_t - \lambda X_t"),
+    ("Equation", r"dM_t = p\,dt + \sqrt{\tau}\,c_1 \Sigma^{1/2} dW_t,\quad p = c_1 (f - M_t)"),
+    ("Equation", r"dV_t = q\,dt,\quad q = c_2 (T - V_t)"),
 )
 _SYMBOLS = (
     (
@@ -217,34 +217,54 @@ _SYMBOLS = (
         r"T = f^2 + \operatorname{diag}\Sigma\ \text{(ballistic)},\quad "
         r"T = \operatorname{diag}\Sigma\ \text{(batch-equivalent)}",
     ),
-    ("Clock", r"c_i = (1-\beta_i)/\tau"),
+    ("Clock", r"\tau = h,\quad c_i = (1-\beta_i)/\tau"),
 )
+_CORRECTED = (
+    "Drift",
+    r"u, q\ \text{as at order 1},\quad H = \nabla\nabla f,\quad D^{\prime} = \partial D/\partial V",
+)
+_SQUARED = r"c\,(2\,\Sigma\,\Sigma)^{1/2} dB_t"
 _RMSPROP_2 = (
-    ("Equation", r"dZ_t = (b_0 + \tau b_1)\,dt + S\,dW_t,\quad b_0 = (u, q)"),
+    ("Equation", r"dX_t = (u + \tau b_x)\,dt - \sqrt{\tau}\,D\,\Sigma^{1/2} dW_t"),
+    ("Equation", rf"dV_t = (q + \tau b_v)\,dt + \sqrt{{\tau}}\,[2 c f\,\Sigma^{{1/2}} dW_t + {_SQUARED}]"),
     (
-        "Noise",
-        r"S = \sqrt{\tau}\begin{pmatrix} -D\Sigma^{1/2} & 0 \\ 2c f\,\Sigma^{1/2} & "
-        r"c\,(2\,\Sigma\odot\Sigma)^{1/2}\end{pmatrix} + \dots",
+        "Drift",
+        r"b_x = \tfrac{1}{2}(\lambda u + D H u + f D^{\prime} q),\quad b_v = \tfrac{c}{2} q - c f\,H u",
     ),
+    ("Drift", r"v_{k+1}\ \text{as divisor: } b_x - c D^{\prime} f\,(f^2 + 3\operatorname{diag}\Sigma - V)"),
+    _CORRECTED,
 )
 _ADAM_2 = (
-    ("Equation", r"dZ_t = (b_0 + \tau b_1)\,dt + S\,dW_t,\quad b_0 = (u, p, q)"),
+    ("Equation", r"dX_t = (u + \tau b_x)\,dt"),
+    ("Equation", r"dM_t = (p + \tau b_m)\,dt + \sqrt{\tau}\,c_1 \Sigma^{1/2} dW_t"),
+    ("Equation", rf"dV_t = (q + \tau b_v)\,dt + \sqrt{{\tau}}\,[2 c_2 f\,\Sigma^{{1/2}} dW_t + {_SQUARED}]"),
     (
-        "Noise",
-        r"S = \sqrt{\tau}\begin{pmatrix} 0 & 0 \\ c_1\Sigma^{1/2} & 0 \\ 2c_2 f\,\Sigma^{1/2} & "
-        r"c_2\,(2\,\Sigma\odot\Sigma)^{1/2}\end{pmatrix} + \dots",
+        "Drift",
+        r"b_x = \tfrac{1}{2}(\lambda u - \Gamma D p + \Gamma M D^{\prime} q + M\,\partial_t(\Gamma D)),\quad "
+        r"b_m = \tfrac{c_1}{2}(p - H u)",
     ),
+    (
+        "Drift",
+        r"b_v = \tfrac{c_2}{2} q - c_2 f\,H u;\quad v_{k+1}\ \text{as divisor: the third term changes its sign}",
+    ),
+    _CORRECTED,
+)
+_BATCH = (
+    "Drift",
+    r"\text{batch-equivalent: } c f^2\ \text{in place of } -c f\,H u\text{, "
+    r"and corrections of order } \tau\ \text{in the noise}",
 )
 
 
 def formula(optimizer: type, order: int, slips: Slips = _NONE) -> Formula:
     """The equation of RMSprop or Adam of an order, or what the authors' code has in its place."""
     adam = optimizer is Adam
-    name = f"{NAME}-code" if slips else f"{NAME}-{order}"
+    name = code_name(slips) if slips else f"{NAME}-{order}"
     drift, noise = (_adam_drift, _adam_noise) if adam else (_rmsprop_drift, _rmsprop_noise)
-    lines = (
-        (_ADAM_1 if order == 1 else _ADAM_2) if adam else (_RMSPROP_1 if order == 1 else _RMSPROP_2)
-    ) + _SYMBOLS
+    lines = {(False, 1): _RMSPROP_1, (False, 2): _RMSPROP_2, (True, 1): _ADAM_1, (True, 2): _ADAM_2}[
+        adam, order
+    ]
+    lines = (*lines, *((_BATCH,) if order == 2 else ()), *_SYMBOLS)
     what = "the authors' code" if slips else f"order {order}"
     return Formula(
         name,
@@ -260,8 +280,27 @@ def formula(optimizer: type, order: int, slips: Slips = _NONE) -> Formula:
     )
 
 
+def code_name(slips: Slips) -> str:
+    """The name of the model with the authors' departures: all of them, or a single one."""
+    single = f"-{next(iter(slips)).name.lower().replace('_', '-')}" if len(slips) == 1 else ""
+    return f"{NAME}-code{single}"
+
+
+_RMSPROP_SLIPS = frozenset({Slip.NO_NU_NOISE, Slip.CUBED_DAMPING, Slip.SCALED_HESSIAN, Slip.THIRD_DERIVATIVE})
+_ADAM_SLIPS = frozenset(Slip) - _RMSPROP_SLIPS | {Slip.CUBED_DAMPING}
+
+
+def _with_slips(slips: Slips) -> dict[type, Formula]:
+    """The authors' code for every optimizer that some of the slips are about."""
+    found: dict[type, Formula] = {}
+    for optimizer, own in ((RMSprop, _RMSPROP_SLIPS), (Adam, _ADAM_SLIPS)):
+        if slips & own:
+            found[optimizer] = formula(optimizer, 2, slips)
+    return found
+
+
 FORMULAS: dict[str, dict[type, Formula]] = {
     f"{NAME}-1": {optimizer: formula(optimizer, 1) for optimizer in (RMSprop, Adam)},
     f"{NAME}-2": {optimizer: formula(optimizer, 2) for optimizer in (RMSprop, Adam)},
-    f"{NAME}-code": {optimizer: formula(optimizer, 2, frozenset(Slip)) for optimizer in (RMSprop, Adam)},
+    **{code_name(slips): _with_slips(slips) for slips in (frozenset(Slip), *(frozenset({s}) for s in Slip))},
 }
