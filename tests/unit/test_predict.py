@@ -151,7 +151,9 @@ def test_the_known_check_of_phase_1():
     sharp, paper = (phase_1_bound(0.9, 1.5, 1.0, 1.4, sharp=flag) for flag in (True, False))
     assert (float(sharp.value), float(paper.value)) == pytest.approx((0.346, 0.600), abs=6e-4)
     assert sharp.validity is Validity.OUT_OF_RANGE  # the smallest |Y| is below 3/2
-    assert phase_1_bound(9.0, 1.5, 1.0, 2.0).value == 0.0
+    assert phase_1_bound(0.9, 1.5, 1.0, 2.0).validity is Validity.OK
+    late = phase_1_bound(9.0, 1.5, 1.0, 2.0)
+    assert late.value == 0.0 and late.validity is Validity.OUT_OF_RANGE
 
 
 @pytest.mark.parametrize(
@@ -610,6 +612,7 @@ WRONG = {
     "moments": lambda: moments("lion"),
     "b1 of sgd": lambda: Problem("sgd", 1e-3, 1.0, 1.0, b1=0.9),
     "batch of Student": lambda: Problem("sgd", 1e-3, 1.0, 1.0, batch=2, dof=3),
+    "half a gradient": lambda: Problem("sgd", 1e-3, 1.0, 1.0, batch=1.5),
     "gradients": lambda: Problem("sgd", 1e-3, 1.0, 1.0, gradient=[1.0, 2.0]),
 }
 

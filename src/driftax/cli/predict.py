@@ -132,6 +132,8 @@ def _table(part: str, found: dict[str, Prediction], problem: Problem) -> Table:
         [row["name"], *(_cell(row[key]) for key in keys), row["validity"], row["reason"]] for row in rows
     ]
     notes = [] if problem.dim <= _SHOWN else [f"{_SHOWN} of {problem.dim} coordinates; --json has all"]
+    if part == "stationary":
+        notes.append("ok: an estimated error of 5 % at most; doubtful: of 25 % at most.")
     titles = {
         "phases": "Phases (1: signal, 3: noise), per unit of step * learning rate",
         "stationary": "Stationary law, and expected loss above the minimum",

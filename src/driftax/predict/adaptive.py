@@ -16,7 +16,7 @@ import numpy as np
 from driftax._errors import DriftaxError
 from driftax.predict._arguments import degrees, number, together
 from driftax.predict._value import Numbers, Prediction, beside, judged, largest, missing
-from driftax.predict.lyapunov import stationary_continuous, stationary_discrete
+from driftax.predict.lyapunov import stationary_continuous, stationary_discrete, steps_to_forget
 from driftax.predict.stationary import Stationary, is_l2, law_of, worse
 
 Variant = Literal["plain", "paper", "consistent"]
@@ -120,12 +120,7 @@ def adaptive_stationary(
     s = s * spread
     mean, second, variance = self_consistent(h, s, x, rule)
     refined = law_of(mean, variance, h, x)
-    steep = rule.steepness(h)
-    swing = steep**2 * variance / second  # share of the params' own spread in the second moment
-    error = (1 - rule.b2) * fluctuation + np.max(swing) ** 2
-    reason = f"1 - b2 = {1 - rule.b2:.3g}, {largest('signal in the second moment', swing)}"
-    if fluctuation > 1:
-        reason += f", squared gradients of variance {2 * fluctuation:.3g} (dof = {dof:g})"
+    error, reason = accuracy(rule.steepness(h), second, variance, rule, fluctuation)
     if not np.all(np.isfinite(variance)):
         error, reason = np.inf, f"the optimizer diverges at {largest('curvature', h)}"
     answer = {"refined": judged(refined, error, reason, "re-derived")}
@@ -283,11 +278,52 @@ def self_consistent(
 
 
 def _discrete(steep: np.ndarray, s: np.ndarray, v: np.ndarray, rule: AdaptiveRule) -> np.ndarray:
-    eta, new, one = rule.learning_rate, 1 - rule.b1, np.ones_like(s)
+    step, gain = frozen_step(steep, v, rule)
+    new = 1 - rule.b1
+    return stationary_discrete(step, np.array([-gain * new * s, new * s]))
+
+
+def frozen_step(steep: np.ndarray, v: np.ndarray, rule: AdaptiveRule) -> tuple[np.ndarray, np.ndarray]:
+    """One step [2, 2, dim] of (params, first moment) at a frozen second moment, and the gain [dim] of a moment.
+
+    Args:
+        steep: slope of the gradient [dim].
+        v: second moment [dim].
+        rule: the optimizer.
+
+    Source: re-derived.
+    """
+    eta, new, one = rule.learning_rate, 1 - rule.b1, np.ones_like(v)
     shrink = 1 - eta * rule.beside_step
     gain = eta / (np.sqrt(v) + rule.eps) * (shrink if rule.decay_after else 1.0)
-    step = np.array([[shrink - gain * new * steep, -gain * rule.b1], [new * steep, rule.b1 * one]])
-    return stationary_discrete(step, np.array([-gain * new * s, new * s]))
+    return np.array([[shrink - gain * new * steep, -gain * rule.b1], [new * steep, rule.b1 * one]]), gain
+
+
+def accuracy(
+    steep: np.ndarray, second: np.ndarray, variance: np.ndarray, rule: AdaptiveRule, fluctuation: float = 1.0
+) -> tuple[float, str]:
+    """An estimate of the relative error of a frozen second moment, and what it was made from.
+
+    The second moment fluctuates with the squares of the noise, by 1 - b2 of their variance, and with those of
+    the params, as far as these keep their value for as long as the second moment remembers.
+
+    Args:
+        steep: slope of the gradient [dim].
+        second: second moment [dim].
+        variance: of the params [dim].
+        rule: the optimizer.
+        fluctuation: half the variance of the squared noise over that of its mean; 1 for Gaussian noise.
+
+    Source: re-derived (orders of magnitude).
+    """
+    rate = 1 - rule.b2
+    swing = steep**2 * variance / second
+    steps = steps_to_forget(frozen_step(steep, second, rule)[0])
+    error = rate * fluctuation + float(np.max(np.minimum(1.0, rate * steps) * swing**2))
+    reason = f"1 - b2 = {rate:.3g}, {largest('signal in the second moment', swing)}"
+    if fluctuation > 1:
+        reason += f", half the variance of squared noises = {fluctuation:.3g}"
+    return error, reason
 
 
 def _tails(dof: float) -> tuple[float, float]:

@@ -39,8 +39,10 @@ def phase_1_bound(
     mu, ratio = number("pl", pl, "positive"), number("smallest_ratio", smallest_ratio, "non-negative")
     speed = math.sqrt(mu / 2) if sharp else math.sqrt(mu) / 2
     value = np.maximum(math.sqrt(s0) - speed * t, 0.0) ** 2
-    inside = ratio > FIRST
     reason = f"smallest |Y| = {ratio:.3g}, phase 1 needs more than {FIRST}"
+    inside = ratio > FIRST
+    if speed * np.max(t) > math.sqrt(s0):
+        inside, reason = False, f"phase 1 has ended before time {math.sqrt(s0) / speed:.3g}"
     return judged(value, math.erfc(ratio) if inside else np.inf, reason, _SIGN)
 
 
@@ -189,8 +191,8 @@ def adaptive_bound(
 ) -> Prediction:
     """Bound on the asymptotic loss of RMSprop(W) and Adam(W) with decoupled decay, the minimum being 0.
 
-    Judged by what it leaves out: the factor `1 + learning_rate * weight_decay / (1 - b1)` by which momentum and
-    decay lower the loss, and the gradient in the second moment.
+    Judged by the factor `1 + learning_rate * weight_decay / (1 - b1)` by which momentum and decay lower the loss,
+    and which it leaves out; so does it the gradient in the second moment, which lowers the loss too.
 
     Args:
         pl: strong convexity mu, above 0.

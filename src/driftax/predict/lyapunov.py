@@ -43,6 +43,26 @@ def stationary_continuous(drift: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return _solve(system, noise, stable)
 
 
+def steps_to_forget(step: np.ndarray) -> np.ndarray:
+    """Steps [dim] in which powers of A fall by e: `-1 / log(spectral radius)`; infinite where they do not fall.
+
+    Args:
+        step: A, [2, 2, dim].
+
+    Source: textbook, powers of a matrix.
+    """
+    (a, b), (c, d) = step
+    trace, determinant = a + d, a * d - b * c
+    root = np.sqrt((trace**2 - 4 * determinant).astype(complex))
+    return steps_of(0.5 * np.maximum(np.abs(trace + root), np.abs(trace - root)))
+
+
+def steps_of(radius: np.ndarray) -> np.ndarray:
+    """Steps in which powers of a number of 0 or more fall by e; infinite where they do not fall."""
+    with np.errstate(divide="ignore"):
+        return np.where(radius < 1, -1 / np.log(np.minimum(radius, 1.0)), np.inf)
+
+
 def _solve(system: np.ndarray, noise: np.ndarray, stable: np.ndarray) -> np.ndarray:
     g, k = noise
     right = -np.stack([g * g, g * k, k * k])

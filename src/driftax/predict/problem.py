@@ -12,14 +12,23 @@ from driftax._errors import DriftaxError
 from driftax.predict._arguments import degrees, number, together
 from driftax.predict._value import Numbers, Prediction, judged
 from driftax.predict.adaptive import AdaptiveRule, adaptive_stationary
-from driftax.predict.loss_bounds import adaptive_bound, phase_3_bound, sgd_bound
+from driftax.predict.loss_bounds import adaptive_bound, phase_3_bound, secant_bound, sgd_bound
 from driftax.predict.phases import phase_step
 from driftax.predict.relaxation import adaptive_relaxation, memory, sgd_relaxation, signsgd_relaxation
+from driftax.predict.sign_law import slope
 from driftax.predict.stationary import is_l2, sgd_stationary, signsgd_stationary
 from driftax.predict.tails import moments, sgd_keeps, signsgd_keeps
 
 _ADAPTIVE = ("rmsprop", "adam")
+_FAR = 4  # deviations of the stationary law that a bound of SignSGD reaches to
 OPTIMIZERS = ("sgd", "signsgd", *_ADAPTIVE)
+
+
+class Signal(NamedTuple):
+    """The phase of every coordinate and its signal ratio Y, both [dim]."""
+
+    phase: np.ndarray
+    signal_ratio: np.ndarray
 
 
 class Phases(NamedTuple):
@@ -80,8 +89,10 @@ class Problem:
         self.learning_rate = number("learning_rate", self.learning_rate, "positive")
         self.weight_decay = number("weight_decay", self.weight_decay, "non-negative")
         self.dof, batch = degrees(self.dof), number("batch", self.batch, "positive")
-        if batch < 1:
-            raise DriftaxError("a prediction for a batch", f"batch = {batch:g}", "batch = 1 or more")
+        if batch < 1 or batch != round(batch):
+            raise DriftaxError(
+                "a prediction for a batch", f"batch = {batch:g}", "a whole number of 1 or more"
+            )
         if batch != 1 and math.isfinite(self.dof):
             found = f"batch = {batch:g} with dof = {self.dof:g}: a mean of Student-t gradients is not of Student's law"
             raise DriftaxError("a prediction for a batch", found, "batch = 1, with the scale of one step")
@@ -158,6 +169,10 @@ def _phases(problem: Problem, best: Prediction) -> dict[str, Prediction]:
             return {}
     told = phase_step(gradient, p.noise, p.dof)
     step = told.value
+    if p.optimizer != "signsgd":  # the ratio says how noisy a gradient is, whatever is done with it
+        size = np.abs(step.ratio)
+        reason = f"|Y| from {np.min(size):.3g} to {np.max(size):.3g}"
+        return {name: judged(Signal(step.phase, step.ratio), 0.0, reason, told.source)}
     value = Phases(step.phase, step.ratio, 0.5 * (step.drift_low + step.drift_high), step.drift)
     return {name: told._replace(value=value)}
 
@@ -187,7 +202,10 @@ def _bounds(problem: Problem) -> dict[str, Prediction]:
     scale = float(np.max(p.noise))
     spread = 1.0 if math.isinf(p.dof) else math.sqrt(p.dof / (p.dof - 2)) if p.dof > 2 else math.inf
     if p.optimizer == "signsgd" and not p.weight_decay:
-        return {"phase 3": phase_3_bound(math.inf, 0.0, low, trace, scale, p.learning_rate, p.dof)}
+        asked = (math.inf, 0.0, low, trace, scale, p.learning_rate)
+        far = _FAR * math.sqrt(p.learning_rate * high / (2 * slope(p.dof) * 2 * float(np.min(p.noise))))
+        secant = secant_bound(*asked, far, p.dof)
+        return {"phase 3": phase_3_bound(*asked, p.dof), f"secant to {_FAR} deviations": secant}
     if not math.isfinite(spread):
         return {}
     if p.optimizer == "sgd" and not p.weight_decay:

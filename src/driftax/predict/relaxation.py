@@ -12,7 +12,8 @@ import numpy as np
 
 from driftax.predict._arguments import number, together
 from driftax.predict._value import Numbers, Prediction, beside, judged, largest, missing
-from driftax.predict.adaptive import AdaptiveRule, self_consistent
+from driftax.predict.adaptive import AdaptiveRule, accuracy, frozen_step, self_consistent
+from driftax.predict.lyapunov import steps_of, steps_to_forget
 from driftax.predict.sign_law import mean_sign, slope
 from driftax.predict.stationary import is_l2
 
@@ -34,8 +35,8 @@ def sgd_relaxation(curvature: Numbers, learning_rate: Numbers, weight_decay: Num
     k = eta * (h + number("weight_decay", weight_decay, "non-negative"))
     cause = largest("learning_rate * (curvature + weight_decay)", k)
     if np.max(k) >= 2:
-        return missing(_steps(np.abs(1 - k)), f"{cause} is not below 2: SGD diverges", "textbook")
-    return judged(_steps(np.abs(1 - k)), 0.0, f"{cause} is below 2", "textbook")
+        return missing(steps_of(np.abs(1 - k)), f"{cause} is not below 2: SGD diverges", "textbook")
+    return judged(steps_of(np.abs(1 - k)), 0.0, f"{cause} is below 2", "textbook")
 
 
 def signsgd_relaxation(
@@ -121,17 +122,9 @@ def adaptive_relaxation(
     if not np.all(np.isfinite(variance)):
         gone = missing(np.full_like(h, np.inf), "the optimizer diverges", "re-derived")
         return {"spectral": gone, "paper": gone}
-    gain = 1 / (np.sqrt(second) + rule.eps)
-    shrink = 1 - eta * rule.beside_step
-    pull = eta * gain * (1 - rule.b1) * steep * (shrink if rule.decay_after else 1.0)
-    trace, determinant = shrink - pull + rule.b1, shrink * rule.b1
-    root = np.sqrt((trace**2 - 4 * determinant).astype(complex))
-    radius = 0.5 * np.maximum(np.abs(trace + root), np.abs(trace - root))
-    spectral = _steps(radius)
+    spectral = steps_to_forget(frozen_step(steep, second, rule)[0])
     paper = 1 / (eta * (steep / (s + rule.eps) + rule.beside_step))
-    share = steep**2 * variance / second
-    reason = f"1 - b2 = {1 - rule.b2:.3g}, {largest('signal in the second moment', share)}"
-    best = judged(spectral, (1 - rule.b2) + np.max(share) ** 2, reason, "re-derived")
+    best = judged(spectral, *accuracy(steep, second, variance, rule), "re-derived")
     cause = f"1/(1 - b1) = {1 / (1 - rule.b1):.3g} steps of memory"
     return {"spectral": best, "paper": beside(paper, spectral, "the spectral time", cause, _ADAM)}
 
@@ -140,9 +133,3 @@ def memory(decay: Numbers) -> float:
     """Steps in which an exponential average forgets: `-1 / log(decay)`; 0 without one."""
     decay = number("decay", decay, "decay")
     return -1 / math.log(decay) if decay else 0.0
-
-
-def _steps(radius: np.ndarray) -> np.ndarray:
-    """Steps in which powers of a number fall by e; infinite where they do not fall."""
-    with np.errstate(divide="ignore"):
-        return np.where(radius < 1, -1 / np.log(np.minimum(radius, 1.0)), np.inf)

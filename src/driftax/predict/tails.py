@@ -21,7 +21,7 @@ class Moments(NamedTuple):
 
     Args:
         gradient: of the stochastic gradient.
-        params: of the params after any number of steps.
+        params: of the params, up to where they are sure to exist however many steps are taken.
         step: largest size of one step over the learning rate; infinite where it is not bounded.
     """
 
@@ -37,7 +37,7 @@ def moments(
 
     A step of SGD is linear in the gradient, so params have the moments of the noise. The steps of SignSGD, and
     (where b1^2 < b2 and v holds the gradient of the step) of RMSprop and Adam, are bounded, so params have all
-    moments, whatever the noise; for other RMSprop and Adam, those of the noise.
+    moments, whatever the noise; other RMSprop and Adam, from a second moment above 0, those of the noise.
 
     Args:
         optimizer: sgd, signsgd, rmsprop or adam, with or without decay.
