@@ -58,8 +58,6 @@ def predict(
         gradient: Of the loss, for the phases: one, or one per coordinate (default: that of the stationary law).
         dof: Degrees of freedom of Student-t noise (default: Gaussian).
     """
-    from driftax.predict.problem import Problem, predictions
-
     given: dict[str, Any] = {
         "optimizer": optimizer,
         "learning_rate": learning_rate,
@@ -77,8 +75,18 @@ def predict(
     flags = {name: value for name, value in given.items() if value is not None}
     if study is not None:
         flags = _from_study(study, flags)
-    if gradient is not None:
-        flags["gradient"] = gradient
+    _answer(flags if gradient is None else {**flags, "gradient": gradient}, output)
+    return 0
+
+
+def _answer(flags: dict[str, Any], output: Output) -> None:
+    """Predicts and prints.
+
+    Raises:
+        DriftaxError: where a number that is needed is not there.
+    """
+    from driftax.predict.problem import Problem, predictions
+
     for name in ("optimizer", "learning_rate", "curvature", "noise"):
         if name not in flags:
             flag = "--" + name.replace("_", "-")
@@ -88,8 +96,7 @@ def predict(
     if output.json:
         show_json({"optimizer": problem.optimizer, **{part: _rows(found[part]) for part in found}})
     else:
-        show_tables([*(_table(part, found[part], problem) for part in found if found[part])], output)
-    return 0
+        show_tables([_table(part, found[part], problem) for part in found if found[part]], output)
 
 
 def _from_study(path: Path, flags: dict[str, Any]) -> dict[str, Any]:
