@@ -26,6 +26,7 @@ _COMMANDS = {
     "simulate": "Optimizer and equations side by side, as ensembles.",
     "verify": "Weak order along a ladder: exit 0 consistent, 1 refuted, 3 inconclusive.",
     "reproduce": "The papers' experiments, with our numbers beside the paper's.",
+    "predict": "Stationary loss, phases, time scales, bounds and tails in closed form, each with its validity.",
     "doctor": "Versions, devices, precision and cores: a table to paste into an issue.",
 }
 
