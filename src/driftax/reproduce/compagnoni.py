@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from driftax.predict.adaptive import AdaptiveRule, adaptive_stationary
 from driftax.reproduce._value import Experiment, Part, Results, Row
 from driftax.reproduce.judge import beside, drawn, mean, order, rounding, tracking, weak_error
 
@@ -345,9 +348,13 @@ def _stationary(found: Results) -> list[Row]:
             f"sigma = {sigma:g}, lr = {rate:g}, b1 = {b1:g}, b2 = {b2:g}, theta = {decay:g}: stationary loss"
         )
         measured = mean(found[f"row-{i + 1}"], "optimizer", "loss")
-        rows.append(beside(words, loss, *measured, slack=4 * error))
-        formula = rate / 4 * sum(curvature * sigma / (curvature + decay * sigma) for curvature in (1.0, 2.0))
+        law = adaptive_stationary(np.array([1.0, 2.0]), sigma, AdaptiveRule(rate, b1, b2, decay))
+        refined, formula = (float(law[name].value.loss) for name in ("refined", "paper"))
+        rows.append(beside(f"{words}, the refined law", refined, *measured, slack=0.01 * refined))
         rows.append(beside(f"{words}, the paper's formula", formula, *measured))
+        rows.append(
+            beside(f"{words}, measured with the decay after the step", loss, *measured, slack=4 * error)
+        )
     return rows
 
 

@@ -43,7 +43,7 @@ def reproduce(
         tell: told lines on how the run goes.
         fresh: computes again what is there.
     """
-    begun, total = time.monotonic(), sum(part.share for part in experiment.parts)
+    begun, total = time.monotonic(), sum(part.share for part in experiment.parts) or 1.0
     found: dict[str, dict[str, Any]] = {}
     done = 0.0
     for part in experiment.parts:
@@ -55,7 +55,10 @@ def reproduce(
         found[part.name] = _part(part, directory / part.name, budget * share, within, tell, fresh)
         done += part.share
     rows = experiment.judge(found)
-    files = [*_figures(experiment, found, directory), _data(found, directory / "data.nc")]
+    directory.mkdir(parents=True, exist_ok=True)
+    files = _figures(experiment, found, directory)
+    if found:
+        files.append(_data(found, directory / "data.nc"))
     table = [{**row._asdict(), "answer": row.answer.value} for row in rows]
     summary = {"id": experiment.id, "title": experiment.title, "source": experiment.source, "rows": table}
     write_whole(directory / "summary.json", (json.dumps(plain(summary), indent=1) + "\n").encode())
