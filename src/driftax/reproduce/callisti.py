@@ -1,7 +1,7 @@
 """The weak-error experiments of callisti2025 on the quadratic, beside deterministic solutions of the same cases.
 
-The numbers stated are those of a deterministic backward solver of optimizer and equation (theory page, no Monte Carlo);
-the orders are the paper's.
+The numbers stated are those of a deterministic backward solver of optimizer and equation (theory page, no Monte Carlo),
+which has them as optimizer minus equation; a weak error is the other way round here. The orders are the paper's.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _judge(cases: tuple[_Case, ...]):
                 for scale, number in zip(_FINE, numbers, strict=True):
                     words = f"{case.name}, {model}, s = {scale:g}: weak error of E {observable}"
                     measured = weak_error(results, model, observable, scale)
-                    said.append(beside(words, number, *measured, slack=rounding(number, 2)))
+                    said.append(beside(words, -number, *measured, slack=rounding(number, 2)))
         return said
 
     return rows
