@@ -256,7 +256,9 @@ def _tables(answer: dict[str, Any]) -> list[Table]:
     if answer["time_per_step"] is not None:
         rows.append(["time per step", short(answer["time_per_step"])])
     rows.append(["noise per unit time", f"tau^{limit['noise_exponent']:.3g}"])
-    rows.append(["trivial", "yes: " + limit["note"] if limit["trivial"] else "no"])
+    rows.append(["trivial", "yes" if limit["trivial"] else "no"])
+    if limit["note"]:
+        rows.append(["holds", limit["note"]])
     rows.append(["source", limit["source"]])
     notes = [
         "f: gradient; Sigma: covariance of one stochastic gradient in units of tau^(-2s), Sigma_d its diagonal."

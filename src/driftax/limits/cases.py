@@ -28,13 +28,18 @@ def _problem(**constants: float) -> Problem:
     return Problem(_gradient, _noise_std, **constants)
 
 
-def _powers(*exponents: float) -> tuple[float, ...]:
+def _powers(*exponents: float | int) -> tuple[float, ...]:
     return tuple(2.0**-k for k in exponents)
 
 
 def _ballistic(bound: float = 0.01, **exponents) -> LimitCase:
     values = {"learning_rate": 1.0, "noise": 0.0, "second_moment": 1.0, **exponents}
     return LimitCase(Exponents(**values), _problem(), _powers(3, 5, 7, 9), bound)
+
+
+def _normalised(second_moment: float, **flags) -> LimitCase:
+    exponents = Exponents(1.0, 1 / 3, second_moment, **flags)
+    return LimitCase(exponents, _problem(), _powers(3, 5, 7, 9), 0.02, members=2048)
 
 
 def _batch_equivalent(bound: float = 0.02, finest: int = 4, **exponents) -> LimitCase:
@@ -53,34 +58,40 @@ CASES: dict[str, LimitCase] = {
     "sign-gradient flow": LimitCase(
         Exponents(1.0, -1.0, 0.5), _problem(), _powers(3, 5, 7, 9, 11), 0.05, start=1.5
     ),
+    "vanishing noise, frozen": _ballistic(noise=-1.0, second_moment=2.0),
+    "vanishing noise, running mean": _ballistic(noise=-1.0, second_moment=2.0, bias_correction=True),
     "ballistic, dynamic": _ballistic(),
     "ballistic, slaved": LimitCase(Exponents(1.0, 0.0, 0.5), _problem(), _powers(3, 5, 7, 9, 11), 0.02),
     "ballistic, frozen": _ballistic(second_moment=2.0),
     "ballistic, running mean": _ballistic(second_moment=2.0, bias_correction=True),
     "ballistic, fixed memory": _fixed(0.0, None, _powers(3, 5, 7)),
-    "noise-normalised, dynamic": LimitCase(
-        Exponents(1.0, 1 / 3, 4 / 3), _problem(), _powers(3, 5, 7, 9), 0.02, members=2048
-    ),
-    "noise-normalised, slaved": LimitCase(
-        Exponents(1.0, 1 / 3, 2 / 3), _problem(), _powers(3, 5, 7, 9), 0.02, members=2048
-    ),
+    "noise-normalised, dynamic": _normalised(4 / 3),
+    "noise-normalised, slaved": _normalised(2 / 3),
+    "noise-normalised, frozen": _normalised(2.0),
+    "noise-normalised, running mean": _normalised(2.0, bias_correction=True),
+    "noise-normalised, fixed memory": _fixed(1 / 3, None, _powers(3, 5, 7)),
     "batch-equivalent, dynamic": _batch_equivalent(),
     "batch-equivalent, slaved": _batch_equivalent(second_moment=1.0, finest=5),
     "batch-equivalent, frozen": _batch_equivalent(second_moment=3.0, finest=5),
     "batch-equivalent, running mean": _batch_equivalent(second_moment=3.0, bias_correction=True, finest=5),
     "batch-equivalent, fixed memory, updated": _fixed(1.0, None, _powers(1, 2, 3, 4)),
     "batch-equivalent, fixed memory, previous": _fixed(1.0, None, _powers(1, 2, 3, 4), denominator=_PREVIOUS),
-    "noise-dominated": LimitCase(Exponents(1.0, 3.0, 2.0), _problem(), _powers(1, 2, 3, 4), 0.02),
+    "noise-dominated, dynamic": _batch_equivalent(noise=3.0),
+    "noise-dominated, slaved": _batch_equivalent(noise=3.0, second_moment=1.0, finest=5),
+    "noise-dominated, frozen": _batch_equivalent(noise=3.0, second_moment=4.0),
+    "noise-dominated, running mean": _batch_equivalent(noise=3.0, second_moment=4.0, bias_correction=True),
+    "noise-dominated, fixed memory": _fixed(3.0, None, _powers(1, 2, 3, 4)),
     "eps-dominated ODE": LimitCase(
-        Exponents(1.0, 0.0, 1.0, eps=1.0), _problem(eps=1.0), _powers(2, 3, 4, 5, 6), 0.02
+        Exponents(1.0, 0.0, 1.0, eps=1.0), _problem(eps=1.0), _powers(1, 2, 3, 4, 5), 0.03, members=2048
     ),
     "eps-dominated SDE": LimitCase(
-        Exponents(1.0, 3.0, 1.0, eps=5.0), _problem(eps=1.0), _powers(0.5, 1, 1.5, 2), 0.06
+        Exponents(1.0, 3.0, 1.0, eps=5.0), _problem(eps=1.0), _powers(0.5, 1, 1.5, 2), 0.06, members=2048
     ),
     "eps-dominated noise": LimitCase(
-        Exponents(1.0, 8.0, 1.0, eps=10.0), _problem(eps=1.0), _powers(0.5, 1, 1.5, 2), 0.1
+        Exponents(1.0, 8.0, 1.0, eps=10.0), _problem(eps=1.0), _powers(0.5, 1, 1.5, 2), 0.1, members=2048
     ),
     "Adam, ballistic, kinetic": _ballistic(momentum=1.0),
+    "Adam, ballistic, kinetic, bias-corrected": _ballistic(momentum=1.0, bias_correction=True),
     "Adam, batch-equivalent, kinetic": _batch_equivalent(momentum=2.0),
     "Adam, batch-equivalent, momentum slaved": _batch_equivalent(momentum=1.0, finest=5),
     "Adam, ballistic, running means": _ballistic(second_moment=2.0, momentum=2.0, bias_correction=True),

@@ -50,7 +50,7 @@ def classify(exponents: Exponents) -> Limit:
         noise_exponent=noise - r,
         eps_enters=eps_enters,
         trivial=trivial,
-        note=_note(exponents, r, scale) if trivial else "",
+        note=_note(exponents, scale) if trivial else _flow_note(row, nu, eps_enters),
         source=_source(row, nu),
     )
     lines = equation_lines(limit, exponents)
@@ -105,7 +105,13 @@ def _name(row: Row, mu: Motion | None, nu: Motion) -> str:
     return f"{name}, " + ("fixed beta_1" if mu is Motion.RANDOM else f"momentum {mu.value}")
 
 
-def _note(exponents: Exponents, r: float, scale: float) -> str:
+def _flow_note(row: Row, nu: Motion, eps_enters: bool) -> str:
+    if row is Row.VANISHING_NOISE and nu is Motion.SLAVED and not eps_enters:
+        return "until a coordinate of the gradient first vanishes: D is infinite there"
+    return ""
+
+
+def _note(exponents: Exponents, scale: float) -> str:
     """Where a frozen momentum does move params: later, and then without friction."""
     later = (exponents.learning_rate + scale + (exponents.momentum or 0.0)) / 2
     words = "params move with the velocity the momentum starts with, and not at all from 0"

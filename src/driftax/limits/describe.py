@@ -109,7 +109,8 @@ def _params(limit: Limit, exponents: Exponents, words: _Words, dx: str, dt: str)
             step = "A(f)"
         terms.append(f"-{step} {dt}")
     if limit.has_noise:
-        terms.append(f"{noise_gain} {words.root} {words.wiener}")
+        noise = "B" if noise_gain == "B" else f"{noise_gain} {words.root}"
+        terms.append(f"{noise} {words.wiener}")
     return f"{dx} = " + " + ".join(terms)
 
 
@@ -162,8 +163,8 @@ def _random_text(limit: Limit, exponents: Exponents) -> list[str]:
     step = f"{'mu' if limit.mu else 'g'}/{below}"
     lines = [f"A(f) = E[{step}]" if limit.row is Row.BALLISTIC else f"A = d/df E[{step}] at f = 0"]
     if limit.has_noise:
-        square = f"E[({step})^2]" if limit.mu is None else f"sum over lags k of Cov(u_0, u_k), u = {step}"
-        lines.append(f"B^2 Sigma = {square} at f = 0")
+        square = "E[u u^T]" if limit.mu is None else "sum over lags k of Cov(u_0, u_k)"
+        lines.append(f"B B^T = {square}, u = {step} at f = 0")
     return [*lines, law]
 
 
@@ -179,8 +180,8 @@ def _random_latex(limit: Limit, exponents: Exponents) -> list[str]:
     whole = rf"E\left[{step}\right]"
     lines = [f"A(f) = {whole}" if limit.row is Row.BALLISTIC else rf"A = \partial_f {whole}_{{f=0}}"]
     if limit.has_noise:
-        square = rf"E\left[u_0^2\right],\quad u = {step}"
+        square = rf"E\left[u u^T\right],\quad u = {step}"
         if limit.mu is not None:
             square = rf"\sum_{{k=-\infty}}^{{\infty}} \mathrm{{Cov}}(u_0, u_k),\quad u = {step}"
-        lines.append(rf"B^2 \Sigma = {square}\ (f=0)")
+        lines.append(rf"B B^T = {square}\ (f=0)")
     return [*lines, law]

@@ -136,7 +136,11 @@ def _run(
         z = jax.random.normal(jax.random.fold_in(key, k), (members,))
         x = state.params
         g = gradient(x) + noise * noise_std(x) * z
-        return optimizer.update(k, state, g), keep * controls + z[None], keep * squares + z[None] ** 2 - 1
+        return (
+            optimizer.update(k * 1.0, state, g),
+            keep * controls + z[None],
+            keep * squares + z[None] ** 2 - 1,
+        )
 
     state, controls, squares = jax.lax.fori_loop(0, steps, step, (state, empty, empty))
     return state.params, state.nu, controls / jnp.sqrt(steps), squares / steps
