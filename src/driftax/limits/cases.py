@@ -42,9 +42,9 @@ def _normalised(second_moment: float, **flags) -> LimitCase:
     return LimitCase(exponents, _problem(), _powers(3, 5, 7, 9), 0.02, members=2048)
 
 
-def _batch_equivalent(bound: float = 0.02, finest: int = 4, **exponents) -> LimitCase:
+def _batch_equivalent(bound: float = 0.02, finest: int = 4, members: int = 4096, **exponents) -> LimitCase:
     values = {"learning_rate": 1.0, "noise": 1.0, "second_moment": 2.0, **exponents}
-    return LimitCase(Exponents(**values), _problem(), _powers(*range(1, finest + 1)), bound)
+    return LimitCase(Exponents(**values), _problem(), _powers(*range(1, finest + 1)), bound, members=members)
 
 
 def _fixed(noise: float, momentum: float | None, ladder: tuple[float, ...], **flags) -> LimitCase:
@@ -77,9 +77,11 @@ CASES: dict[str, LimitCase] = {
     "batch-equivalent, fixed memory, updated": _fixed(1.0, None, _powers(1, 2, 3, 4)),
     "batch-equivalent, fixed memory, previous": _fixed(1.0, None, _powers(1, 2, 3, 4), denominator=_PREVIOUS),
     "noise-dominated, dynamic": _batch_equivalent(noise=3.0),
-    "noise-dominated, slaved": _batch_equivalent(noise=3.0, second_moment=1.0, finest=5),
+    "noise-dominated, slaved": _batch_equivalent(noise=3.0, second_moment=1.0, bound=0.05, finest=6),
     "noise-dominated, frozen": _batch_equivalent(noise=3.0, second_moment=4.0),
-    "noise-dominated, running mean": _batch_equivalent(noise=3.0, second_moment=4.0, bias_correction=True),
+    "noise-dominated, running mean": _batch_equivalent(
+        noise=3.0, second_moment=4.0, bias_correction=True, bound=0.03, members=16384
+    ),
     "noise-dominated, fixed memory": _fixed(3.0, None, _powers(1, 2, 3, 4)),
     "eps-dominated ODE": LimitCase(
         Exponents(1.0, 0.0, 1.0, eps=1.0), _problem(eps=1.0), _powers(1, 2, 3, 4, 5), 0.03, members=2048
@@ -93,6 +95,7 @@ CASES: dict[str, LimitCase] = {
     "Adam, ballistic, kinetic": _ballistic(momentum=1.0),
     "Adam, ballistic, kinetic, bias-corrected": _ballistic(momentum=1.0, bias_correction=True),
     "Adam, batch-equivalent, kinetic": _batch_equivalent(momentum=2.0),
+    "Adam, noise-dominated, kinetic": _batch_equivalent(noise=3.0, momentum=2.0),
     "Adam, batch-equivalent, momentum slaved": _batch_equivalent(momentum=1.0, finest=5),
     "Adam, ballistic, running means": _ballistic(second_moment=2.0, momentum=2.0, bias_correction=True),
     "Adam, batch-equivalent, running means": _batch_equivalent(

@@ -36,7 +36,7 @@ _LATEX = _Words(
     r"\nu",
     r"\mu",
     r"\epsilon",
-    r"\mathrm{d}W",
+    r"\,\mathrm{d}W",
 )
 
 
@@ -64,7 +64,7 @@ def equation_lines(limit: Limit, exponents: Exponents) -> list[str]:
 
 def equation_latex(limit: Limit, exponents: Exponents) -> list[str]:
     """The limit, one line of LaTeX per equation."""
-    lines = [_params(limit, exponents, _LATEX, r"\mathrm{d}x", r"\mathrm{d}t")]
+    lines = [_params(limit, exponents, _LATEX, r"\mathrm{d}x", r"\,\mathrm{d}t")]
     lines += _mu_latex(limit, exponents)
     if limit.row.eps_dominates:
         return [*lines, r"D = 1/\epsilon"]
@@ -128,7 +128,7 @@ def _mu_text(limit: Limit, exponents: Exponents) -> list[str]:
     if limit.mu is Motion.RUNNING_MEAN:
         terms = [f"int_0^t {drift} ds"] if drift else []
         terms += ["Sigma^(1/2) W(t)"] if limit.has_noise else []
-        return [f"mu = (1/t) ({' + '.join(terms)})"]
+        return [f"mu = (1/t) {terms[0]}" if len(terms) == 1 else f"mu = (1/t) ({' + '.join(terms)})"]
     return []
 
 
@@ -147,7 +147,8 @@ def _mu_latex(limit: Limit, exponents: Exponents) -> list[str]:
     if limit.mu is Motion.RUNNING_MEAN:
         terms = [r"\int_0^t f\,\mathrm{d}s"] if limit.has_drift else []
         terms += [r"\Sigma^{1/2} W_t"] if limit.has_noise else []
-        return [rf"\mu = \frac{{1}}{{t}}\left({' + '.join(terms)}\right)"]
+        mean = terms[0] if len(terms) == 1 else rf"\left({' + '.join(terms)}\right)"
+        return [rf"\mu = \frac{{1}}{{t}} {mean}"]
     return []
 
 

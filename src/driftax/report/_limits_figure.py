@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import Any
 
 from driftax.limits._value import Limit, Motion, Row
@@ -16,6 +17,8 @@ _TINTS = {
     Row.EPS_NOISE: "#f6efe0",
 }
 _SMALLEST = 6.5  # points
+_GAP = 12.0  # between the star's words and others, in dots
+_WIDEST = 36  # letters of a line beside the star
 _INK, _GREY = "#20242a", "#6b7280"
 _MEMORY, _NOISE, _HERE = "#0072b2", "#d55e00", "#aa4499"
 _STYLE: Any = {
@@ -38,6 +41,7 @@ def limits_figure(diagram: Diagram, here: str) -> dict[str, bytes]:
     """
     import matplotlib
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.path import Path
 
     with matplotlib.rc_context(_STYLE):
         canvas = Canvas(figsize=(9.2, 6.0), layout="constrained")
@@ -52,7 +56,11 @@ def limits_figure(diagram: Diagram, here: str) -> dict[str, bytes]:
         _key(canvas)
         canvas.draw_without_rendering()
         _fit(ax, words + headings)
-        _mark(canvas, ax, diagram, here, words)
+        own = next(
+            (region for region in diagram.regions if Path(region.corners).contains_point(diagram.here)), None
+        )
+        others = [entry for entry in words if own is None or entry[0].get_gid() != _gid(own)]
+        _clear(ax, words, own, _mark(ax, diagram, here, others))
         return {ending: _bytes(canvas, ending) for ending in ("png", "pdf")}
 
 
@@ -76,8 +84,9 @@ def _region(ax: Any, region: Region) -> tuple[Any, float, float]:
     head = (region.corners[2][1] + region.corners[3][1]) / 2
     y = foot + (head - foot) * (0.42 if below else 0.55)
     text = ax.text(
-        (left + right) / 2, y, _words(region.limit), ha="center", va="center", color=_INK, linespacing=1.6
+        (left + right) / 2, y, _words(region.limit), ha="center", va="center", color=_INK, linespacing=1.75
     )
+    text.set_gid(_gid(region))
     return text, left, right
 
 
@@ -100,6 +109,25 @@ def _fit(ax: Any, placed: list[tuple[Any, float, float]]) -> None:
         if width > 0.94 * room:
             text.set_fontsize(text.get_fontsize() * max(0.94 * room / width, 0.1))
             text.set_visible(text.get_fontsize() >= _SMALLEST)
+
+
+def _clear(ax: Any, words: list[tuple[Any, float, float]], region: Region | None, taken: Any) -> None:
+    """The words of the star's own region move above or below what the star and its words take."""
+    if region is None:
+        return
+    text = next(text for text, _, _ in words if text.get_gid() == _gid(region))
+    box = text.get_window_extent()
+    if not box.overlaps(taken):
+        return
+    heights = [ax.transData.transform(corner)[1] for corner in region.corners]
+    away = _GAP + 0.5 * box.height
+    above = max(heights) - taken.y1 > taken.y0 - min(heights)
+    middle = taken.y1 + away if above else taken.y0 - away
+    text.set_y(ax.transData.inverted().transform((box.x0, middle))[1])
+
+
+def _gid(region: Region) -> str:
+    return str(region.corners)
 
 
 def _line(ax: Any, line: Line) -> None:
@@ -156,8 +184,11 @@ def _spans(region: Region, left: float, right: float) -> bool:
     return region.corners[0][0] == left and region.corners[1][0] == right
 
 
-def _mark(canvas: Any, ax: Any, diagram: Diagram, here: str, words: list[tuple[Any, float, float]]) -> None:
-    """The star, and its words on the side where they cover least."""
+def _mark(ax: Any, diagram: Diagram, here: str, words: list[tuple[Any, float, float]]) -> Any:
+    """The star, and its words on the side where they cover least; returns the box that both take."""
+    from matplotlib.transforms import Bbox
+
+    folded = "\n".join(textwrap.fill(line, _WIDEST) for line in f"you are here: {here}".split("\n"))
     x, y = diagram.here
     ax.plot(x, y, "*", color=_HERE, markersize=19, markeredgecolor="white", zorder=7, clip_on=False)
     box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": _HERE, "linewidth": 0.8}
@@ -165,7 +196,7 @@ def _mark(canvas: Any, ax: Any, diagram: Diagram, here: str, words: list[tuple[A
     for right in (True, False):
         for up in (True, False):
             note = ax.annotate(
-                f"you are here: {here}",
+                folded,
                 (x, y),
                 xytext=(14 if right else -14, 14 if up else -14),
                 textcoords="offset points",
@@ -180,6 +211,9 @@ def _mark(canvas: Any, ax: Any, diagram: Diagram, here: str, words: list[tuple[A
     for _, place, note in tried:
         if place != best:
             note.remove()
+    extent = tried[best][2].get_window_extent()
+    star = ax.transData.transform((x, y))
+    return Bbox.union([extent, Bbox.from_extents(*(star - _GAP), *(star + _GAP))])
 
 
 def _covered(ax: Any, box: Any, diagram: Diagram, words: list[tuple[Any, float, float]]) -> float:
