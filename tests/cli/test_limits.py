@@ -34,7 +34,7 @@ def test_a_batch_64_times_smaller(driftax):
     """Noise 8 at learning rate 1/64 is s = 1/2; the batch-equivalent line is at noise 64."""
     words = ("limits", "--learning-rate", 1 / 64, "--b2", 0.75, "--noise", 8, "--same", 1, "--json")
     found = json.loads(driftax(*words).out)
-    assert found["limit"]["row"] == "noise-normalised"
+    assert found["limit"]["row"] == "noise-normalised" and found["constants"] == {}
     assert found["exponents"]["s"] == pytest.approx(0.5) and found["exponents"]["q"] == pytest.approx(1 / 3)
     line = next(n for n in found["neighbours"] if n["exponent"] == "s" and n["distance"] > 0)
     assert line["hyperparameter"] == pytest.approx(64.0) and line["factor"] == pytest.approx(8.0)

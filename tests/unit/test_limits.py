@@ -92,6 +92,9 @@ def test_eps_dominates(s, row, r):
 def test_eps_enters_only_at_the_size_of_the_root():
     assert classify(Exponents(1.0, 0.5, 1.0, eps=0.5)).eps_enters
     assert classify(Exponents(1.0, -2.0, 1.0, eps=0.0)).eps_enters
+    assert classify(Exponents(1.0, 0.5, 1.0, eps=0.5)).name.endswith("eps beside the root")
+    below, beyond = (n for n in neighbours(Exponents(1.0, 0.5, 0.7, eps=0.5)) if n.variable == "eps")
+    assert "eps beside" not in below.beyond.name and beyond.beyond.row is Row.EPS_ODE
     small = classify(Exponents(1.0, 0.5, 1.0, eps=0.4))
     assert not small.eps_enters and small.row is Row.NOISE_NORMALISED
 

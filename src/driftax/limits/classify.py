@@ -36,7 +36,7 @@ def classify(exponents: Exponents) -> Limit:
     trivial = mu is Motion.FROZEN
     eps_enters = exponents.eps is not None and equal(exponents.eps, scale)
     limit = Limit(
-        name=_name(row, mu, nu),
+        name=_name(row, mu, nu, eps_enters),
         row=row,
         params=Motion.TRIVIAL if trivial else Motion.DYNAMIC,
         mu=mu,
@@ -50,9 +50,11 @@ def classify(exponents: Exponents) -> Limit:
         noise_exponent=noise - r,
         eps_enters=eps_enters,
         trivial=trivial,
-        note=_note(exponents, scale) if trivial else _flow_note(row, nu, eps_enters),
+        note=_trivial_note(exponents, scale) if trivial else "",
         source=_source(row, nu),
     )
+    if not trivial:
+        limit = limit._replace(note=_condition(limit, exponents.bias_correction))
     lines = equation_lines(limit, exponents)
     return limit._replace(equation="; ".join(lines), latex=tuple(equation_latex(limit, exponents)))
 
@@ -89,13 +91,15 @@ def _motion(memory: float, r: float, bias_correction: bool) -> Motion:
     return Motion.RUNNING_MEAN if bias_correction else Motion.FROZEN
 
 
-def _name(row: Row, mu: Motion | None, nu: Motion) -> str:
+def _name(row: Row, mu: Motion | None, nu: Motion, eps_enters: bool) -> str:
     if row is Row.VANISHING_NOISE and nu is Motion.SLAVED and mu in (None, Motion.SLAVED):
         name = "sign-gradient flow"
     elif row.eps_dominates:
         name = row.value  # whatever the second moment does
     else:
         name = f"{row.value}, " + ("fixed beta_2" if nu is Motion.RANDOM else f"second moment {nu.value}")
+    if eps_enters and not row.eps_dominates:
+        name += ", eps beside the root"
     if mu is None:
         return name
     if mu is Motion.DYNAMIC:
@@ -105,13 +109,22 @@ def _name(row: Row, mu: Motion | None, nu: Motion) -> str:
     return f"{name}, " + ("fixed beta_1" if mu is Motion.RANDOM else f"momentum {mu.value}")
 
 
-def _flow_note(row: Row, nu: Motion, eps_enters: bool) -> str:
-    if row is Row.VANISHING_NOISE and nu is Motion.SLAVED and not eps_enters:
+def _condition(limit: Limit, bias_correction: bool) -> str:
+    """What a limit needs besides its exponents."""
+    if limit.row.eps_dominates or limit.eps_enters:
+        return ""
+    if limit.row is Row.VANISHING_NOISE and limit.nu is Motion.SLAVED:
         return "until a coordinate of the gradient first vanishes: D is infinite there"
+    if bias_correction:
+        return ""
+    if limit.nu is Motion.FROZEN:
+        return "for nu(0) > 0: from nu(0) = 0 without bias correction params move on another clock"
+    if limit.nu is Motion.DYNAMIC and limit.has_noise and limit.mu is not Motion.DYNAMIC:
+        return "for nu(0) > 0: from nu(0) = 0 without bias correction E x^2 grows like log(1/tau)"
     return ""
 
 
-def _note(exponents: Exponents, scale: float) -> str:
+def _trivial_note(exponents: Exponents, scale: float) -> str:
     """Where a frozen momentum does move params: later, and then without friction."""
     later = (exponents.learning_rate + scale + (exponents.momentum or 0.0)) / 2
     words = "params move with the velocity the momentum starts with, and not at all from 0"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from driftax._errors import DriftaxError
-from driftax.limits._value import Exponents
+from driftax.limits._value import Exponents, Motion, Row
 from driftax.limits.classify import classify
 from driftax.optimizer import Denominator
 
@@ -96,7 +96,8 @@ def place(configuration: Configuration, same: float = SAME) -> Placement:
         same: factor, 1 or more, within which a hyperparameter counts as on a boundary.
 
     Returns:
-        The constants are the noise in units of gradient * tau^-s, c, c1, and eps likewise.
+        The constants are those of the boundaries that are met: the noise in units of gradient * tau^-s, c, c1, and
+        eps likewise.
     """
     if not 1 <= same < math.inf:
         raise DriftaxError("what counts as on a boundary", f"a factor of {same:g}", "a factor of 1 or more")
@@ -115,12 +116,15 @@ def place(configuration: Configuration, same: float = SAME) -> Placement:
 
 
 def _constants(configuration: Configuration, met: Exponents) -> dict[str, float]:
-    constants = {"c": (1 - configuration.b2) / configuration.value_at("second_moment", met.second_moment)}
-    if configuration.noise:
+    limit, kept = classify(met), (Motion.DYNAMIC, Motion.RANDOM)
+    constants = {}
+    if limit.row in (Row.BALLISTIC, Row.BATCH_EQUIVALENT, Row.EPS_SDE):
         constants["noise"] = configuration.noise / configuration.value_at("noise", met.noise)
-    if configuration.b1 is not None and met.momentum is not None:
+    if limit.nu in kept:
+        constants["c"] = (1 - configuration.b2) / configuration.value_at("second_moment", met.second_moment)
+    if configuration.b1 is not None and met.momentum is not None and limit.mu in kept:
         constants["c1"] = (1 - configuration.b1) / configuration.value_at("momentum", met.momentum)
-    if configuration.eps and met.eps is not None:
+    if met.eps is not None and limit.eps_enters:
         constants["eps"] = configuration.eps / configuration.value_at("eps", met.eps)
     return constants
 
