@@ -47,10 +47,12 @@ def _batch_equivalent(bound: float = 0.02, finest: int = 4, members: int = 4096,
     return LimitCase(Exponents(**values), _problem(), _powers(*range(1, finest + 1)), bound, members=members)
 
 
-def _fixed(noise: float, momentum: float | None, ladder: tuple[float, ...], **flags) -> LimitCase:
+def _fixed(
+    noise: float, momentum: float | None, ladder: tuple[float, ...], bound: float = 0.015, **flags
+) -> LimitCase:
     exponents = Exponents(1.0, noise, 0.0, momentum, **flags)
     problem = _problem(second_moment_rate=_FIXED, momentum_rate=0.4 if momentum == 0 else 1.0)
-    return LimitCase(exponents, problem, ladder, bound=0.03, members=16384)
+    return LimitCase(exponents, problem, ladder, bound, members=32768)
 
 
 CASES: dict[str, LimitCase] = {
@@ -69,7 +71,7 @@ CASES: dict[str, LimitCase] = {
     "noise-normalised, slaved": _normalised(2 / 3),
     "noise-normalised, frozen": _normalised(2.0),
     "noise-normalised, running mean": _normalised(2.0, bias_correction=True),
-    "noise-normalised, fixed memory": _fixed(1 / 3, None, _powers(3, 5, 7)),
+    "noise-normalised, fixed memory": _fixed(1 / 3, None, _powers(3, 5, 7), bound=0.03),
     "batch-equivalent, dynamic": _batch_equivalent(),
     "batch-equivalent, slaved": _batch_equivalent(second_moment=1.0, finest=5),
     "batch-equivalent, frozen": _batch_equivalent(second_moment=3.0, finest=5),
@@ -82,7 +84,7 @@ CASES: dict[str, LimitCase] = {
     "noise-dominated, running mean": _batch_equivalent(
         noise=3.0, second_moment=4.0, bias_correction=True, bound=0.03, members=16384
     ),
-    "noise-dominated, fixed memory": _fixed(3.0, None, _powers(1, 2, 3, 4)),
+    "noise-dominated, fixed memory": _fixed(3.0, None, _powers(1, 2, 3, 4), bound=0.03),
     "eps-dominated ODE": LimitCase(
         Exponents(1.0, 0.0, 1.0, eps=1.0), _problem(eps=1.0), _powers(1, 2, 3, 4, 5), 0.03, members=2048
     ),

@@ -86,7 +86,8 @@ def check_limit(case: LimitCase, seed: int = 0, against: LimitEquation | None = 
 
     An observable is refuted if its finest error exceeds the bound by more than 4.9 standard errors, or is not
     below 0.6 of the coarsest one by as much; it is inconclusive if 4.9 standard errors exceed the bound. A
-    true limit whose error ends below the bound is refuted with probability 2e-6 per observable at most.
+    limit whose true error ends below the bound and below 0.6 of the first is refuted with probability 2e-6 per
+    observable at most.
 
     Args:
         case: the point.

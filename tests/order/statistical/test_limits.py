@@ -17,10 +17,9 @@ from driftax.limits.regions import second_moment_regions
 @pytest.mark.statistical
 @pytest.mark.parametrize("name", CASES)
 def test_the_optimizer_converges_to_its_limit(name):
-    """False alarm 2e-6 per observable (three per case): 4.9 standard errors on either side.
+    """False alarm 2e-6 per observable (three per case); power above 0.999999 against an error of three bounds.
 
-    Power: 4.9 standard errors of the finest error are below the bound, so an error of twice the bound is found
-    with probability above 0.999999.
+    4.9 standard errors are granted beyond the bound, and are below the bound themselves.
     """
     found = check_limit(CASES[name], seed=7)
     print(found)
@@ -78,7 +77,7 @@ WRONG = {
 @pytest.mark.statistical
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_limit_is_refuted(name):
-    """Power above 0.999999: every wrong limit is more than twice the bound away."""
+    """Power above 0.999999: every wrong limit is more than three bounds away."""
     case = CASES[name]
     ladder = (case.ladder[0], case.ladder[-1])
     wrong = LimitEquation(WRONG[name], case.problem)
