@@ -80,11 +80,14 @@ class Conventions:
     denominator: Literal["updated", "previous"] = "updated"
 
 
+CONFIGURATION, EXPONENTS, CONVENTIONS = ConfigurationFlags(), ExponentFlags(), Conventions()
+
+
 def limits(
     *,
-    configuration: ConfigurationFlags = ConfigurationFlags(),  # noqa: B008
-    exponents: ExponentFlags = ExponentFlags(),  # noqa: B008
-    conventions: Conventions = Conventions(),  # noqa: B008
+    configuration: ConfigurationFlags = CONFIGURATION,
+    exponents: ExponentFlags = EXPONENTS,
+    conventions: Conventions = CONVENTIONS,
     list_all: Annotated[bool, Parameter(name="--list")] = False,
     out: Path | None = None,
     output: Output = OUTPUT,
