@@ -288,6 +288,7 @@ def code_name(slips: Slips) -> str:
 
 _RMSPROP_SLIPS = frozenset({Slip.NO_NU_NOISE, Slip.CUBED_DAMPING, Slip.SCALED_HESSIAN, Slip.THIRD_DERIVATIVE})
 _ADAM_SLIPS = frozenset(Slip) - _RMSPROP_SLIPS | {Slip.CUBED_DAMPING}
+_TIME_ALIGNED = frozenset(Slip) - {Slip.CLOCK_SHIFT}  # the code with its two clocks set to the same time
 
 
 def _with_slips(slips: Slips) -> dict[type, Formula]:
@@ -302,5 +303,5 @@ def _with_slips(slips: Slips) -> dict[type, Formula]:
 FORMULAS: dict[str, dict[type, Formula]] = {
     f"{NAME}-1": {optimizer: formula(optimizer, 1) for optimizer in (RMSprop, Adam)},
     f"{NAME}-2": {optimizer: formula(optimizer, 2) for optimizer in (RMSprop, Adam)},
-    **{code_name(slips): _with_slips(slips) for slips in (frozenset(Slip), *(frozenset({s}) for s in Slip))},
+    **{code_name(slips): _with_slips(slips) for slips in (_TIME_ALIGNED, *(frozenset({s}) for s in Slip))},
 }
