@@ -269,7 +269,7 @@ def _started(params: tuple[float, float], gradient: tuple[float, float], sigma: 
 _QUADRATIC_START = ((2.0, 2.0), (2.0, 4.0))
 _SADDLE_START = ((2.0, 0.01), (2.0, -0.01 + 1e-6))
 _ROSENBROCK_START = ((-1.0, 1.0), (-4.0, 0.0))
-_GRID = 0.5  # the two tables of the theory page for one case differ by 0.2: the largest error depends on the times looked at
+_GRID = 0.5  # the largest error depends on the times looked at: two tables of the theory page differ by 0.2
 _TRACKED = (
     # name, objective, optimizer, sigma, start, steps, stated for compagnoni (%, slack), for malladi (%, slack)
     ("rmsprop-1", _DIAGONAL, _RMSPROP, 1.0, _QUADRATIC_START, (0.047, 0.084), (6.86, _GRID)),
@@ -337,7 +337,7 @@ def _settled(
 
 def _stationary_parts() -> tuple[Part, ...]:
     return tuple(
-        _settled(f"row-{i + 1}", _adamw(rate, b1, b2, decay), sigma, rate, b1 > 0, steps, 8192)
+        _settled(f"row-{i + 1}", _adamw(rate, b1, b2, decay), sigma, rate, b1 > 0, steps, 32768)
         for i, (sigma, rate, b1, b2, decay, _, _, steps) in enumerate(_STATIONARY)
     )
 
@@ -375,7 +375,7 @@ def _batch_part(name: str, delta: int, powers: tuple[float, float, float]) -> Pa
     optimizer = _adamw(_BASE_RATE * rate, 1 - 0.05 * memory, 1 - 0.001 * memory, decay)
     steps = max(1000, round(8000 / max(memory, rate)))
     sigma = _BASE_SIGMA / math.sqrt(delta)
-    return _settled(name, optimizer, sigma, _BASE_RATE * rate, True, steps, 8192)
+    return _settled(name, optimizer, sigma, _BASE_RATE * rate, True, steps, 16384)
 
 
 def _batch_parts() -> tuple[Part, ...]:

@@ -127,5 +127,5 @@ def _curves(results: dict[str, Any]) -> list[dict[str, Any]]:
     return results.get("means") or [row for row in results["results"] if "mean" in row]
 
 
-def _numbers(values: list[float | None]) -> np.ndarray:
+def _numbers(values: list[Any]) -> np.ndarray:
     return np.asarray([np.nan if value is None else value for value in values], dtype=float)
