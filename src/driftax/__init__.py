@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from driftax._errors import DriftaxError as DriftaxError
     from driftax.bridge.torch_optimizers import from_torch as from_torch
     from driftax.chain import Chain as Chain
+    from driftax.compare.choose import choose_model as choose_model
     from driftax.compare.order_test import OrderTest as OrderTest
     from driftax.equation import ModifiedEquation as ModifiedEquation
     from driftax.equation.certificate import local_order as local_order
@@ -88,6 +89,7 @@ _HOME = {
     "derive": "equation.derivation",
     "local_order": "equation.certificate",
     "OrderTest": "compare.order_test",
+    "choose_model": "compare.choose",
 }
 
 __all__ = [*_HOME, "__version__"]

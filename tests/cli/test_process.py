@@ -23,7 +23,7 @@ def test_help_lists_the_verbs_and_imports_nothing_heavy():
     """What makes `--help` answer in a fraction of a second; the seconds themselves depend on the machine."""
     answer = run("--help")
     assert answer.returncode == 0
-    verbs = ["demo", "local-order", "derive", "simulate", "verify", "doctor"]
+    verbs = ["demo", "local-order", "derive", "simulate", "verify", "limits", "doctor"]
     places = [answer.stdout.index(f" {verb} ") for verb in verbs]
     assert places == sorted(places)
     code = (

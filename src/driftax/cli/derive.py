@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from driftax._errors import DriftaxError
 from driftax.cli.environment import prepare
-from driftax.cli.options import OUTPUT, AllowObstructed, MethodName, Order, Output, Rung, StateFile, StudyFile
+from driftax.cli.options import (
+    OUTPUT,
+    AllowObstructed,
+    MethodName,
+    ModelName,
+    Order,
+    Output,
+    Rung,
+    StateFile,
+    StudyFile,
+)
 from driftax.cli.show import Table, show_json, show_tables
 
 if TYPE_CHECKING:
@@ -23,6 +33,7 @@ def derive(
     *,
     order: Order = 2,
     method: MethodName = None,
+    model: ModelName = None,
     rung: Rung = 1.0,
     allow_obstructed: AllowObstructed = False,
     latex: bool = False,
@@ -44,7 +55,10 @@ def derive(
     read = load_study(study)
     chain = build_chain(read)
     z, step = look_at(read, chain, at)
-    equation = compile_equation(read, chain.at(rung), order, method, z, step / rung, allow_obstructed)
+    if model is None:
+        equation = compile_equation(read, chain.at(rung), order, method, z, step / rung, allow_obstructed)
+    else:
+        equation = named_equation(model, chain.at(rung))
     if output.json:
         answer = _numbers(equation, z, step / rung)
         if latex:
@@ -96,7 +110,22 @@ def compile_equation(
     )
 
 
-def _numbers(equation: ModifiedEquation, z: Any, step: float) -> dict[str, Any]:
+def named_equation(model: str, chain: Any) -> Any:
+    """A published equation on a chain.
+
+    Raises:
+        DriftaxError: for an extended state, which has one more slot than a state file.
+    """
+    from driftax.published import EXTENDED, publish
+
+    if model == EXTENDED:
+        raise DriftaxError(
+            f"--model {model}", "a state with a coloured noise as one more slot", "--model callisti-2025-2"
+        )
+    return publish(model, chain)
+
+
+def _numbers(equation: Any, z: Any, step: float) -> dict[str, Any]:
     """The JSON of the contract."""
     import equinox as eqx
     import numpy as np
@@ -108,7 +137,7 @@ def _numbers(equation: ModifiedEquation, z: Any, step: float) -> dict[str, Any]:
         h = compiled.time_step
         return compiled.step_drift(number, flat) / h, compiled.step_covariance(number, flat) / h
 
-    found = equation.obstruction or obstruction(equation.chain, step, z, equation.nodes)
+    found = getattr(equation, "obstruction", None) or obstruction(equation.chain, step, z, equation.nodes)
     drift, covariance = coefficients(equation, step, z.reshape(-1))
     if not (np.all(np.isfinite(drift)) and np.all(np.isfinite(covariance))):
         raise DriftaxError(
@@ -120,7 +149,7 @@ def _numbers(equation: ModifiedEquation, z: Any, step: float) -> dict[str, Any]:
         "state": _names(equation.chain, z.shape[1]),
         "time_step": float(equation.time_step),
         "weak_order": equation.weak_order,
-        "method": equation.method.value,
+        "method": equation.method.value if hasattr(equation, "method") else equation.record.source,
         "drift": drift,
         "covariance": covariance,
         "obstruction": {"third": found.third, "fourth": found.fourth},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from driftax._errors import DriftaxError
 from driftax.cli.environment import prepare
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from driftax.study.spec import Study
 
 Runner = Callable[..., dict[str, Any]]
+
+
+class _Job(NamedTuple):
+    """One command: a verb on a study, and how it was asked for."""
+
+    verb: str
+    study: Study
+    text: str
+    directory: Path
+    ensemble: Ensemble
+    cluster: Cluster
+    output: Output
+    numbers: dict[str, Any]  # what the run is told
 
 
 def execute(
@@ -69,7 +83,7 @@ def execute(
     reused = results is not None
     if results is None:
         with locked(directory):
-            results = _compute(verb, read, text, directory, ensemble, cluster, output, numbers)
+            results = _compute(_Job(verb, read, text, directory, ensemble, cluster, output, numbers))
             results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
             write(directory, results, wanted)
     _show(results, tables, output)
@@ -90,16 +104,7 @@ def _show(results: dict[str, Any], tables: Callable[[dict[str, Any]], list[Table
     say(_origin(results), output)
 
 
-def _compute(
-    verb: str,
-    study: Study,
-    text: str,
-    directory: Path,
-    ensemble: Ensemble,
-    cluster: Cluster,
-    output: Output,
-    numbers: dict[str, Any],
-) -> dict[str, Any]:
+def _compute(job: _Job) -> dict[str, Any]:
     """Runs what the directory does not have yet, and keeps every chunk that is finished."""
     from driftax.study import run
     from driftax.study.accuracy import Accuracy
@@ -108,41 +113,40 @@ def _compute(
     from driftax.study.store import ChunkStore
 
     def tell_line(message: str) -> None:
-        note(message, output)
+        note(message, job.output)
 
-    runner: Runner = getattr(run, f"run_{verb}")
-    seed = study.seed if ensemble.seed is None else ensemble.seed
-    recipe = Recipe.of(study.path, text, seed, numbers["allow_obstructed"])
-    chosen: dict[str, Any] = {}
-    plan = None
+    runner: Runner = getattr(run, f"run_{job.verb}")
+    study, numbers, plan = job.study, dict(job.numbers), None
+    seed = study.seed if job.ensemble.seed is None else job.ensemble.seed
+    recipe = Recipe.of(study.path, job.text, seed, numbers["allow_obstructed"])
     if numbers.get("accuracy") is not None:
+        begun = time.monotonic()
         accuracy = Accuracy.read(numbers["accuracy"])
-        plan = _plan(study, recipe, accuracy, directory, ensemble, output)
+        plan = _plan(job, recipe, accuracy)
         recipe = recipe._replace(integration=plan.chosen.integration)
-        chosen = {"accuracy": accuracy, "integration": plan.chosen.integration}
-    with _executor(cluster, recipe, tell_line) as executor, progress(output) as tell:
-        store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell_line, ensemble.fresh)
+        numbers |= {"accuracy": accuracy, "integration": plan.chosen.integration}
+        if numbers["budget_seconds"] is not None:
+            numbers["budget_seconds"] = max(numbers["budget_seconds"] - (time.monotonic() - begun), 0.0)
+    with _executor(job.cluster, recipe, tell_line) as executor, progress(job.output) as tell:
+        identity = recipe.identity(executor.arithmetic)
+        store = ChunkStore(job.directory, identity, tell_line, job.ensemble.fresh)
         try:
-            results = runner(
-                study, progress=tell, workshop=Workshop(executor, store), **{**numbers, **chosen}
-            )
+            results = runner(study, progress=tell, workshop=Workshop(executor, store), **numbers)
             return {**results, "plan": plan.as_json()} if plan else results
         except KeyboardInterrupt:
             kept = f"{len(store)} finished chunks are in {store.directory}"
             raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
 
 
-def _plan(
-    study: Study, recipe: Recipe, accuracy: Accuracy, directory: Path, ensemble: Ensemble, output: Output
-) -> Plan:
+def _plan(job: _Job, recipe: Recipe, accuracy: Accuracy) -> Plan:
     """How the accuracy is to be reached; says so, and what it will cost."""
     from driftax.study.plan import planned
     from driftax.study.verification import BUDGET_SECONDS
 
-    with progress(output) as tell:
-        plan = planned(study, recipe, accuracy, directory, ensemble.fresh, tell)
-    for line in plan.lines(accuracy, ensemble.budget or BUDGET_SECONDS):
-        note(line, output)
+    with progress(job.output) as tell:
+        plan = planned(job.study, recipe, accuracy, job.directory, job.ensemble.fresh, tell)
+    for line in plan.lines(accuracy, job.ensemble.budget or BUDGET_SECONDS):
+        note(line, job.output)
     return plan
 
 

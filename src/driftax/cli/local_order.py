@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from driftax.cli.derive import compile_equation, look_at
+from driftax.cli.derive import compile_equation, look_at, named_equation
 from driftax.cli.environment import prepare
-from driftax.cli.options import OUTPUT, AllowObstructed, MethodName, Order, Output, StateFile, StudyFile
+from driftax.cli.options import (
+    OUTPUT,
+    AllowObstructed,
+    MethodName,
+    ModelName,
+    Order,
+    Output,
+    StateFile,
+    StudyFile,
+)
 from driftax.cli.show import Table, show_json, show_tables
 
 _SHOWN = 12  # monomials in the table; all of them are in the JSON
@@ -18,6 +27,7 @@ def local_order(
     *,
     order: Order = 2,
     method: MethodName = None,
+    model: ModelName = None,
     allow_obstructed: AllowObstructed = False,
     at: StateFile = None,
     output: Output = OUTPUT,
@@ -36,7 +46,10 @@ def local_order(
     read = load_study(study)
     chain = build_chain(read)
     z, step = look_at(read, chain, at)
-    equation = compile_equation(read, chain, order, method, z, step, allow_obstructed)
+    if model is None:
+        equation = compile_equation(read, chain, order, method, z, step, allow_obstructed)
+    else:
+        equation = named_equation(model, chain)
     answer = certificate_json(certify(equation, z, step))
     if output.json:
         show_json(answer)

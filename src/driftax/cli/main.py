@@ -25,6 +25,9 @@ _COMMANDS = {
     "derive": "The modified equation: text, LaTeX, or drift and covariance at a state.",
     "simulate": "Optimizer and equations side by side, as ensembles.",
     "verify": "Weak order along a ladder: exit 0 consistent, 1 refuted, 3 inconclusive.",
+    "reproduce": "The papers' experiments, with our numbers beside the paper's.",
+    "predict": "Stationary loss, phases, time scales, bounds and tails in closed form, each with its validity.",
+    "limits": "The limiting dynamics of scaling exponents, or of a configuration, with the phase diagram.",
     "doctor": "Versions, devices, precision and cores: a table to paste into an issue.",
 }
 

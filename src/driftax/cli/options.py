@@ -64,6 +64,12 @@ MethodName = Annotated[
     Literal["taylor", "finite-step"] | None,
     Parameter(help="How coefficients are found (default: the study's, else finite-step)."),
 ]
+ModelName = Annotated[
+    str | None,
+    Parameter(
+        help="A published equation by its name in a study, such as callisti-2025-2, in place of the compiled one."
+    ),
+]
 AllowObstructed = Annotated[
     bool, Parameter(help="Take the order-2 equation although order 2 does not exist.")
 ]

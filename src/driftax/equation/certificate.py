@@ -26,6 +26,7 @@ from driftax.compiler.law import LocalLaw, local_law
 from driftax.compiler.obstruction import pairings, symmetric_sum
 from driftax.compiler.step_moments import flat_covariance, flat_mean
 from driftax.equation._value import ModifiedEquation
+from driftax.equation.published import PublishedEquation
 from driftax.regime import Regime
 
 _ROUNDING = 1e-14  # of the state: the step is a difference of two states
@@ -57,7 +58,10 @@ class Certificate(NamedTuple):
 
 
 def local_order(
-    equation: ModifiedEquation, at: Slots, step: Scalar = 0.0, coordinate: int | None = None
+    equation: ModifiedEquation | PublishedEquation,
+    at: Slots,
+    step: Scalar = 0.0,
+    coordinate: int | None = None,
 ) -> Certificate:
     """Certifies the order of an equation at one state.
 
@@ -93,7 +97,7 @@ def local_order(
 
 
 @eqx.filter_jit
-def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalLaw):
+def _residuals(equation: ModifiedEquation | PublishedEquation, number: Scalar, z: Slots, law: LocalLaw):
     """Residuals of all distinct monomials of the coordinates of the law, and their rounding errors."""
     chain, index = equation.chain, np.asarray(law.index)
     flat = z.reshape(-1)
@@ -125,7 +129,7 @@ def _residuals(equation: ModifiedEquation, number: Scalar, z: Slots, law: LocalL
     return jnp.concatenate(residuals), jnp.concatenate(floors)
 
 
-def _expansion(equation: ModifiedEquation, number: Scalar, flat: Flat, index: np.ndarray):
+def _expansion(equation: ModifiedEquation | PublishedEquation, number: Scalar, flat: Flat, index: np.ndarray):
     """`1/2 A A f` on the monomials of degree 1 and 2, and all of degree 3."""
     whole_mean = flat_mean(equation.chain, equation.nodes)
     whole_covariance = flat_covariance(equation.chain, equation.nodes)

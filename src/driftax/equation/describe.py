@@ -14,6 +14,7 @@ import numpy as np
 from driftax.chain import Chain
 from driftax.compiler.obstruction import Obstruction
 from driftax.equation._value import Method, ModifiedEquation
+from driftax.equation.published import PublishedEquation
 from driftax.noise import MinibatchNoise, StudentT
 from driftax.optimizer._base import is_decay, latex_number, symbol
 from driftax.regime import Regime
@@ -23,16 +24,21 @@ _THIN = r"\,"
 _VARIABLE = re.compile(r"d/d(\w+)\[(\d+)\]")
 
 
-def as_latex_lines(equation: ModifiedEquation) -> list[tuple[str, str]]:
+def as_latex_lines(equation: ModifiedEquation | PublishedEquation) -> list[tuple[str, str]]:
     """Label and LaTeX of every line; lines that belong together repeat their label."""
     chain = equation.chain
     *update, numbers = chain.optimizer.latex()
-    return [
+    setting = [
         *(("Update", line) for line in update),
         ("Numbers", numbers),
         ("Gradient", _gradient(chain)),
         ("State", _state(chain)),
         ("Clock", _clock(chain)),
+    ]
+    if isinstance(equation, PublishedEquation):
+        return [*setting, *equation.formula.latex]
+    return [
+        *setting,
         ("Ladder", _ladder(chain)),
         (
             "One step",
@@ -47,13 +53,13 @@ def as_latex_lines(equation: ModifiedEquation) -> list[tuple[str, str]]:
     ]
 
 
-def as_latex(equation: ModifiedEquation) -> str:
+def as_latex(equation: ModifiedEquation | PublishedEquation) -> str:
     """All lines as one `aligned` block."""
     rows = [rf"&\text{{{label}}} && {latex}" for label, latex in _label_once(as_latex_lines(equation))]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
 
-def as_text(equation: ModifiedEquation) -> str:
+def as_text(equation: ModifiedEquation | PublishedEquation) -> str:
     """All lines for a terminal, with what no equation reproduces and where the equation comes from."""
     lines = [(label, latex_to_text(latex)) for label, latex in as_latex_lines(equation)]
     rows = [f"  {label:<12}{text}" for label, text in _label_once(lines)]
@@ -64,8 +70,10 @@ def as_text(equation: ModifiedEquation) -> str:
     return "\n".join([title(equation), "", *rows])
 
 
-def title(equation: ModifiedEquation) -> str:
+def title(equation: ModifiedEquation | PublishedEquation) -> str:
     """One line that tells this equation from its siblings."""
+    if isinstance(equation, PublishedEquation):
+        return f"{equation.formula.title}, {equation.record.regime} regime"
     kind = "" if equation.stochastic else "drift only, "
     return (
         f"{equation.record.optimizer}, {equation.record.regime} regime: "
@@ -73,14 +81,14 @@ def title(equation: ModifiedEquation) -> str:
     )
 
 
-def record_rows(equation: ModifiedEquation) -> list[tuple[str, str]]:
+def record_rows(equation: ModifiedEquation | PublishedEquation) -> list[tuple[str, str]]:
     """Where the equation comes from, as label and value."""
     return [(name.replace("_", " "), str(value)) for name, value in equation.record._asdict().items()]
 
 
-def obstruction_sentence(equation: ModifiedEquation) -> str | None:
+def obstruction_sentence(equation: ModifiedEquation | PublishedEquation) -> str | None:
     """What the obstruction means for the claimed order, in words; None where it was not computed."""
-    found = equation.obstruction
+    found = None if isinstance(equation, PublishedEquation) else equation.obstruction
     if found is None:
         return None
     if _negligible(found):
@@ -304,6 +312,15 @@ _WORDS = {
     r"\mu": "μ",
     r"\nu": "ν",
     r"\zeta": "ζ",
+    r"\gamma": "γ",
+    r"\Gamma": "Γ",
+    r"\iota": "ι",
+    r"\rho": "ρ",
+    r"\tau": "τ",
+    r"\theta": "θ",
+    r"\prime": "′",
+    r"\left": "",
+    r"\right": "",
     r"\Sigma": "Σ",
     r"\sigma": "σ",
     r"\nabla": "∇",
@@ -323,12 +340,13 @@ _WORDS = {
     r"\_": "\N{LOW LINE}\N{ZERO WIDTH SPACE}",
 }
 _SUBSCRIPTS = str.maketrans("0123456789+-k,tih ", "₀₁₂₃₄₅₆₇₈₉₊₋ₖ,ₜᵢₕ ")
-_SUPERSCRIPTS = str.maketrans("0123456789+-kT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵏᵀ")
+_SUPERSCRIPTS = str.maketrans("0123456789+-kT′", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵏᵀ′")
 
 
 def latex_to_text(latex: str) -> str:
     """The LaTeX of this module and of `optimizer.latex()` as one line of Unicode text."""
-    text = latex.replace(r"\tfrac{1}{2}", "½").replace(r"\partial ", "∂")
+    text = latex.replace(r"\tfrac{1}{2}", "½").replace(r"\tfrac", r"\frac").replace(r"\bar\Sigma", "Σ̄")
+    text = text.replace(r"\partial ", "∂").replace(r"\|", "|").replace("^{1/2}", "^½")
     # A command ends at the space after it.
     text = re.sub(r"(\\(?:[A-Za-z]+|[,_ ]))(?: (?=\w))?", lambda match: _WORDS.get(match[1], match[0]), text)
     previous = None

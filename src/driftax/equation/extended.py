@@ -33,6 +33,7 @@ from driftax.compiler.step_moments import step_moments
 from driftax.equation._value import ModifiedEquation, Record
 from driftax.equation.describe import as_latex_lines as latex_lines_of_natural
 from driftax.equation.factor import step_noise
+from driftax.equation.published import PublishedEquation
 from driftax.noise import GaussianNoise
 from driftax.optimizer import Adam, RMSprop
 from driftax.regime import Regime
@@ -50,7 +51,7 @@ class ExtendedEquation(eqx.Module):
         natural: the order-2 equation on the optimizer's own state, whose drift and linear noise are used.
     """
 
-    natural: ModifiedEquation
+    natural: ModifiedEquation | PublishedEquation
 
     @property
     def chain(self) -> Chain:
@@ -99,8 +100,13 @@ class ExtendedEquation(eqx.Module):
         """Drift of the optimizer's own slots per step."""
         number = jnp.asarray(number, dtype=z.dtype)
         smooth = self.natural.step_drift(number, z.reshape(-1)).reshape(z.shape)
-        quadratic = step_moments(self.chain, number, z, _NODES, joint=False).channels[1]
-        return smooth + quadratic * square_noise(y)[None, :]
+        return smooth + self._quadratic(number, z) * square_noise(y)[None, :]
+
+    def _quadratic(self, number: Scalar, z: Slots) -> Slots:
+        """What the square of the gradient noise adds to a step."""
+        if isinstance(self.natural, PublishedEquation):
+            return self.natural.step_square(number, z)
+        return step_moments(self.chain, number, z, _NODES, joint=False).channels[1]
 
     def step_noise(self, number: Scalar, z: Slots, normals: Float[Array, "1 dim"]) -> Slots:
         """Noise of one whole step of the optimizer's own slots, `S(z) R xi`.
@@ -150,7 +156,7 @@ class ExtendedEquation(eqx.Module):
         return rows[:slots], rows[slots]
 
 
-Equation: TypeAlias = ModifiedEquation | ExtendedEquation
+Equation: TypeAlias = ModifiedEquation | PublishedEquation | ExtendedEquation
 
 
 def square_noise(y: Array) -> Array:
@@ -158,11 +164,12 @@ def square_noise(y: Array) -> Array:
     return (y**2 - 1) / math.sqrt(2.0)
 
 
-def extend(natural: ModifiedEquation) -> ExtendedEquation:
+def extend(natural: ModifiedEquation | PublishedEquation, name: str = NAME) -> ExtendedEquation:
     """The equation of weak order 2 on the extended state, from the order-2 equation on the optimizer's own.
 
     Args:
-        natural: as `derive(chain, weak_order=2, allow_obstructed=True)` returns it.
+        natural: as `derive(chain, weak_order=2, allow_obstructed=True)` returns it, or a published one.
+        name: among the models of a study, for messages.
 
     Raises:
         DriftaxError: where the construction is not known to be of order 2, or not needed.
@@ -173,16 +180,16 @@ def extend(natural: ModifiedEquation) -> ExtendedEquation:
         >>> extend(derive(chain, weak_order=2)).weak_order
         2
     """
-    if natural.weak_order != 2 or not natural.stochastic:
+    stochastic = isinstance(natural, PublishedEquation) or natural.stochastic
+    if natural.weak_order != 2 or not stochastic:
         raise DriftaxError(
             "`extend(equation)`",
-            f"an equation of weak order {natural.weak_order}"
-            + ("" if natural.stochastic else " without noise"),
+            f"an equation of weak order {natural.weak_order}" + ("" if stochastic else " without noise"),
             "extend(derive(chain, weak_order=2))",
         )
     reason = why_not(natural.chain)
     if reason is not None:
-        raise DriftaxError(f'models = ["{NAME}"]', *reason)
+        raise DriftaxError(f'models = ["{name}"]', *reason)
     return ExtendedEquation(natural)
 
 
@@ -217,14 +224,20 @@ def why_not(chain: Chain) -> tuple[str, str] | None:
 
 # --- in formulas ---------------------------------------------------------------------------------------------
 
+_COLOURED = (
+    ("Extended", r"\text{in place of the noise of its own: } V_t \text{ is driven by the square of } y_t"),
+    ("Equation", r"dy_t = -\frac{1}{h}\,y_t\,dt + \frac{1}{\sqrt{h}}\,\Sigma^{1/2}\,(dW_t + dB_t)"),
+)
 _KEPT = ("Update", "Numbers", "Gradient", "Clock", "Ladder", "One step", "Generator", "Drift")
 
 
 def as_latex_lines(equation: Equation) -> list[tuple[str, str]]:
     """Label and LaTeX of every line, for the equation on either state."""
-    if isinstance(equation, ModifiedEquation):
+    if not isinstance(equation, ExtendedEquation):
         return latex_lines_of_natural(equation)
     own = latex_lines_of_natural(equation.natural)
+    if isinstance(equation.natural, PublishedEquation):
+        return [*own, *_COLOURED]
     moving = any(r"\partial_k" in line or r"\partial_t" in line for _, line in own)
     at, along = (r"(t, Z_t)", r"(\partial_k + m\cdot\nabla)") if moving else (r"(Z_t)", r"(m\cdot\nabla)")
     law = r"R R^{\top} = \operatorname{Corr}[\zeta_k],\quad s_i^2 = \operatorname{Var}[\zeta_{k,i}]"
@@ -259,9 +272,9 @@ def title(equation: Equation) -> str:
     """One line that tells this equation from its siblings."""
     from driftax.equation.describe import title as title_of_natural
 
-    if isinstance(equation, ModifiedEquation):
+    if not isinstance(equation, ExtendedEquation):
         return title_of_natural(equation)
-    return f"{title_of_natural(equation.natural)}, on an extended state"
+    return f"{title(equation.natural)}, on an extended state"
 
 
 def record_rows(equation: Equation) -> list[tuple[str, str]]:
@@ -273,7 +286,7 @@ def obstruction_sentence(equation: Equation) -> str | None:
     """What third and fourth moments of one step mean for the claimed order; None where it was not computed."""
     from driftax.equation.describe import obstruction_sentence as sentence_of_natural
 
-    if isinstance(equation, ModifiedEquation):
+    if not isinstance(equation, ExtendedEquation):
         return sentence_of_natural(equation)
     return (
         "The third-order moments of one step, out of reach of every equation on the optimizer's own state, come "

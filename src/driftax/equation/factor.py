@@ -33,6 +33,7 @@ from driftax.compiler.step_moments import (
     step_moments,
 )
 from driftax.equation._value import ModifiedEquation
+from driftax.equation.published import PublishedEquation
 from driftax.noise import AbstractContinuousNoise
 from driftax.regime import Regime
 
@@ -40,8 +41,10 @@ _SINGULAR = 1e-7  # relative size below which a direction has no noise
 _CHANNEL_NODES = 3  # two channels, linear and quadratic in the gradient: exact to the order of the equation
 
 
-def channel_count(equation: ModifiedEquation) -> int:
+def channel_count(equation: ModifiedEquation | PublishedEquation) -> int:
     """How many standard normals per parameter the noise of an equation takes in one step."""
+    if isinstance(equation, PublishedEquation):
+        return equation.formula.channels
     slots = len(equation.chain.slots)
     if not has_channels(equation):
         return 1 + slots
@@ -60,7 +63,10 @@ def has_channels(equation: ModifiedEquation) -> bool:
 
 
 def step_noise(
-    equation: ModifiedEquation, number: Scalar, z: Slots, normals: Float[Array, "channel dim"]
+    equation: ModifiedEquation | PublishedEquation,
+    number: Scalar,
+    z: Slots,
+    normals: Float[Array, "channel dim"],
 ) -> Slots:
     """The noise of one whole step, `S(z) xi`, for standard normals xi.
 
@@ -71,6 +77,8 @@ def step_noise(
         normals: independent standard normals, `channel_count(equation)` per parameter. The first channel is
             linear in the gradient noise: the optimizer driven by the same normals is coupled to it.
     """
+    if isinstance(equation, PublishedEquation):
+        return equation.step_noise(number, z, normals)
     number = jnp.asarray(number, dtype=z.dtype)
     if not equation.stochastic:
         return jnp.zeros_like(z)

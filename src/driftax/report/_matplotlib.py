@@ -40,6 +40,11 @@ _STYLE: Any = {
 
 def figure_png(figure: Figure) -> bytes:
     """The figure on white, 160 dots per inch."""
+    return figure_bytes(figure, "png")
+
+
+def figure_bytes(figure: Figure, form: str) -> bytes:
+    """The figure on white as `png` (160 dots per inch) or `pdf`."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
@@ -53,7 +58,7 @@ def figure_png(figure: Figure) -> bytes:
         _top_axis(axes[0], figure)
         _legend(canvas, figure)
         target = io.BytesIO()
-        canvas.savefig(target, format="png", dpi=160)
+        canvas.savefig(target, format=form, dpi=160)
     return target.getvalue()
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -27,9 +27,12 @@ from driftax._types import Key, Scalar, Slots, Vector
 from driftax.chain import Chain
 from driftax.equation import ModifiedEquation
 from driftax.equation.factor import channel_count, step_noise
+from driftax.equation.published import PublishedEquation
 from driftax.noise import AbstractContinuousNoise, AbstractDraws, AbstractSampledNoise
 from driftax.simulate.normals import AbstractNormals, CounterNormals, FastNormals, Randomness
 from driftax.simulate.sobol import SobolNormals
+
+OnState: TypeAlias = ModifiedEquation | PublishedEquation  # on the state of the optimizer itself
 
 
 class AbstractDriver(eqx.Module):
@@ -59,7 +62,7 @@ class AbstractDriver(eqx.Module):
         """One driver of unit variance per part, for one member; sums of them drive coarser steps."""
 
     @abc.abstractmethod
-    def noise(self, equation: ModifiedEquation, number: Scalar, z: Slots, draw: Any, driver: Any) -> Slots:
+    def noise(self, equation: OnState, number: Scalar, z: Slots, draw: Any, driver: Any) -> Slots:
         """The noise of one whole step of the equation for one member."""
 
 
@@ -124,7 +127,7 @@ class BatchDriver(AbstractDriver):
         return jnp.asarray(hadamard(self.parts) / np.sqrt(self.parts))
 
     def noise(self, equation, number, z, draw, driver):
-        if not equation.stochastic:
+        if isinstance(equation, PublishedEquation) or not equation.stochastic:
             return jnp.zeros_like(z)
         chain = equation.chain
         gradient = self.law.gradients(chain.objective, chain.params(z))
@@ -138,13 +141,13 @@ class BatchDriver(AbstractDriver):
         return jnp.einsum("i,isd->sd", driver.astype(z.dtype), zeta)
 
 
-def channels_of(equations: tuple[ModifiedEquation, ...]) -> int:
+def channels_of(equations: tuple[OnState, ...]) -> int:
     """Channels of normals that drive an optimizer and its equations."""
     return max([1, *(channel_count(e) for e in equations)])
 
 
 def stream_for(
-    randomness: Randomness, equations: tuple[ModifiedEquation, ...], steps: int, members: int
+    randomness: Randomness, equations: tuple[OnState, ...], steps: int, members: int
 ) -> AbstractNormals:
     """The normals of leaves of `members` members that take `steps` steps."""
     if randomness is Randomness.SOBOL:
@@ -157,7 +160,7 @@ def stream_for(
 
 def driver_for(
     chain: Chain,
-    equations: tuple[ModifiedEquation, ...],
+    equations: tuple[OnState, ...],
     parts: int,
     fresh: int,
     stream: AbstractNormals | None = None,

@@ -18,10 +18,11 @@ from jaxtyping import Array, Float
 from driftax._rows import Rows
 from driftax._types import Scalar, Slots
 from driftax.chain import Chain
-from driftax.equation import Method, ModifiedEquation
+from driftax.equation import Method
 from driftax.equation.extended import Equation, ExtendedEquation
 from driftax.equation.factor import has_channels
-from driftax.simulate.drivers import AbstractDriver
+from driftax.equation.published import PublishedEquation
+from driftax.simulate.drivers import AbstractDriver, OnState
 from driftax.simulate.long_chain import has_long_chain, long_chain, scores
 from driftax.simulate.schemes import AbstractScheme, NearlyAdditive
 
@@ -81,7 +82,7 @@ def equation_step(
             draw.members,
         )
 
-    def step(equation: ModifiedEquation, z: Slots, drawn) -> Slots:
+    def step(equation: OnState, z: Slots, drawn) -> Slots:
         def drift(when, point):
             return Rows.of(equation.step_drift(when, point.stacked.reshape(-1)).reshape(z.shape))
 
@@ -102,8 +103,10 @@ def equation_step(
     return _short(step(long, _long(members), draw.long), dim)
 
 
-def _is_directional(equation: ModifiedEquation, scheme: AbstractScheme) -> bool:
+def _is_directional(equation: OnState, scheme: AbstractScheme) -> bool:
     """Whether a substep takes derivatives along directions alone, and no matrix of a member's whole state."""
+    if isinstance(equation, PublishedEquation):
+        return equation.formula.directional and not scheme.mixes
     drift = equation.weak_order == 1 or not equation.full
     return drift and equation.method is Method.FINITE_STEP and has_channels(equation) and not scheme.mixes
 

@@ -14,23 +14,11 @@ from driftax.objective import FunctionObjective
 from driftax.optimizer import AbstractOptimizer
 from driftax.regime import Regime
 from driftax.study._value import Study
+from driftax.study.experiment import MODELS
 from driftax.study.messages import refuse_name, shown
 from driftax.study.sections import CompareSection, OptaxSection, RegimeSection
 
-MODELS = ("ode", "derived-1", "derived-2", "derived-2-extended")
 MOMENTS = ("mu", "nu", "nu_max")  # what [start] may hold for some optimizer
-_LATER_MODELS = (
-    "li-tai-e-2019-1",
-    "li-tai-e-2019-2",
-    "li-tai-e-2019-stability",
-    "malladi-2022",
-    "compagnoni-2025",
-    "compagnoni-2025-paper",
-    "compagnoni-2025-plain",
-    "callisti-2025-1",
-    "callisti-2025-2",
-    "callisti-2025-extended",
-)
 
 
 def checked(study: Study) -> Study:
@@ -169,7 +157,7 @@ def _check_denominator(study: Study) -> None:
 def _check_compare(study: Study, compare: CompareSection, optimizer: AbstractOptimizer, dim: int) -> None:
     for model in compare.models:
         if model not in MODELS:
-            refuse_name("[compare] models", model, MODELS, _LATER_MODELS)
+            refuse_name("[compare] models", model, MODELS)
     slots = tuple(optimizer.slots)
     plain = ["loss", *(f"{slot}_sq" for slot in slots)]
     for name in compare.observables:

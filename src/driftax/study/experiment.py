@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from driftax import published
 from driftax._errors import DriftaxError
 from driftax._types import Slots
 from driftax.chain import Chain
@@ -26,7 +27,8 @@ from driftax.simulate.sobol import MOST_COORDINATES
 from driftax.simulate.steps import scheme_of
 from driftax.statistics.observables import Observables
 
-MODELS = ("ode", "derived-1", "derived-2", EXTENDED)
+COMPILED = ("ode", "derived-1", "derived-2", EXTENDED)
+MODELS = (*COMPILED, *published.MODELS)
 _COLOURED_SUBSTEPS = 4  # per optimizer step, of an equation whose noise changes within a step
 _GAUSSIAN_NODES = 3  # exact for the moments an order-2 equation needs
 _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of a step is O(h^4)
@@ -112,7 +114,8 @@ class Experiment(NamedTuple):
     def levels_of(self, model: str, levels: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """The substeps of a model where those of the others are `levels`."""
         levels = levels or self.levels
-        factor = math.ceil(_COLOURED_SUBSTEPS / levels[0]) if model == EXTENDED else 1
+        coloured = model in (EXTENDED, published.EXTENDED)
+        factor = math.ceil(_COLOURED_SUBSTEPS / levels[0]) if coloured else 1
         return tuple(factor * level for level in levels)
 
     @property
@@ -132,6 +135,8 @@ class Experiment(NamedTuple):
 
     def claimed(self, model: str) -> int:
         """The weak order a model claims."""
+        if model not in COMPILED:
+            return published.claimed(model)
         return 2 if model in ("derived-2", EXTENDED) else 1
 
     def check(self) -> None:
@@ -178,6 +183,8 @@ class Experiment(NamedTuple):
         """
         if model not in MODELS:
             raise DriftaxError(f"the model {model!r}", "no such model", "one of " + ", ".join(MODELS))
+        if model not in COMPILED:
+            return published.publish(model, chain)
         if model == EXTENDED and self.log_second_moments:
             chain = _with_log(chain)  # `check` judges natural coordinates, but these are refused
         equation = derive(
