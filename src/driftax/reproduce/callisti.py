@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from driftax.reproduce._value import Experiment, Part, Results, Row
 from driftax.reproduce.judge import beside, drawn, order, rounding, weak_error
 
@@ -27,25 +29,26 @@ class _Case(NamedTuple):
     errors: dict[tuple[str, str], tuple[float, float]]
 
 
-def _quadratic(optimizer: str, models: list[str], eps: float = 0.1, start: str = "") -> str:
-    """Two parameters, a dense Hessian and noise in proportion to it: setup B."""
+def _quadratic(optimizer: str, models: list[str], eps: float = 0.1, start: str = "", dim: int = 2) -> str:
+    """A dense Hessian with eigenvalues 0.5 and 1.5, and noise in proportion to it: setup B for two parameters."""
+    hessian = 0.5 * np.eye(dim) + np.ones((dim, dim)) / dim
     return f"""seed = 0
 
 [objective]
 name = "quadratic"
-hessian = [[1.0, 0.5], [0.5, 1.0]]
+hessian = {hessian.tolist()}
 
 [noise]
 name = "gaussian"
-covariance = [[0.3125, 0.25], [0.25, 0.3125]]   # hessian @ hessian / 4
+covariance = {(hessian @ hessian / 4).tolist()}
 
 [optimizer]
 {optimizer}
 eps = {eps!r}
 
 [start]
-params = [1.5, -1.0]
-nu = [1.0, 1.0]
+params = {np.resize([1.5, -1.0], dim).tolist()}
+nu = {np.ones(dim).tolist()}
 {start}
 [regime]
 name = "ballistic"
@@ -108,6 +111,7 @@ _BALLISTIC_RMSPROP = (
         {_TWO: 2},
         {(_TWO, _X): (9.22e-4, 2.28e-4), (_TWO, _V): (5.87e-4, 1.29e-4)},
     ),
+    _Case("six-parameters", _quadratic(_rmsprop("previous"), [_ONE, _TWO], dim=6), {_ONE: 1, _TWO: 2}, {}),
     _Case(
         "authors-code",
         _quadratic(_rmsprop("previous"), [_CODE], eps=1e-6),

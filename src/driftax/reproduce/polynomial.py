@@ -1,0 +1,138 @@
+"""The polynomial experiments of callisti2025: batches of fair picks of two gradients, on one parameter.
+
+The noise is the real one (batches are drawn), so the equations beside the optimizer are the compiled ones. The paper shows
+densities; here means and standard deviations of the members over time stand for them.
+"""
+
+from __future__ import annotations
+
+from driftax.report.numbers import with_error
+from driftax.reproduce._value import Answer, Experiment, Part, Results, Row
+from driftax.reproduce.judge import drawn, mean, tracking
+
+_SIGMAS, _NEAR = 4.0, 5.0  # percent of the range within which a curve is said to be tracked
+
+
+def _study(
+    batch: int, alpha: float, start: float, steps: int, models: list[str], regime: str, scale: float = 1.0
+) -> str:
+    """RMSprop with learning rate 0.02 at scale 1; `scale` moves it along the batch-equivalent ladder."""
+    records = sorted({max(1, round(steps * i / 20)) for i in range(1, 21)})
+    rate, forget, nu = 0.02, 0.01, 1.0
+    if regime == "batch-equivalent":
+        rate, forget = 0.02**0.5 * scale**0.5, 0.01 * scale
+    return f"""seed = 0
+
+[objective]
+name = "polynomial"
+alpha = {alpha!r}
+
+[noise]
+name = "minibatch"
+batch_size = {batch}
+
+[optimizer]
+name = "rmsprop"
+learning_rate = {rate!r}
+decay = {1 - forget!r}
+eps = 0.1
+denominator = "previous"
+
+[start]
+params = [{start!r}]
+nu = [{nu!r}]
+
+[regime]
+name = "{regime}"
+ladder = [1.0]
+
+[compare]
+steps = {steps}
+record = {records}
+models = {models!r}
+observables = ["params[0]", "loss"]
+members = 1024
+"""
+
+
+_ONE = {
+    f"alpha-{alpha:g}": _study(8, alpha, -1.2, 200, ["derived-1", "derived-2"], "ballistic")
+    for alpha in (0.0, 0.5, 1.0)
+}
+_TWO = {
+    f"alpha-{alpha:g}": _study(32, alpha, 1.5, 500, ["derived-1", "derived-2"], "ballistic")
+    for alpha in (0.0, 2.0, 4.0)
+}
+_SCALES = (1, 2, 4, 8)
+_THREE = {
+    f"alpha-{alpha:g}-k-{k}": _study(8 // k, alpha, -1.2, 200 * k, [], "batch-equivalent", 1 / k)
+    for alpha in (0.0, 1.0)
+    for k in _SCALES
+}
+
+
+def _tracked(names: list[str]):
+    """How far the equation of order 2 is from the optimizer, at most, over the range of E params."""
+
+    def rows(found: Results) -> list[Row]:
+        said = []
+        for name in names:
+            for model in ("derived-1", "derived-2"):
+                ratio, error = (100 * value for value in tracking(found[name], model, "params[0]"))
+                answer = Answer.AGREES if ratio + _SIGMAS * error < _NEAR else Answer.INCONCLUSIVE
+                if ratio - _SIGMAS * error > _NEAR:
+                    answer = Answer.DISAGREES
+                words = f"{name}, {model}: largest error of E params, % of its range"
+                said.append(Row(words, f"below {_NEAR:g}", with_error(ratio, error), answer))
+        return said
+
+    return rows
+
+
+def _scaled(found: Results) -> list[Row]:
+    """The batch-equivalent rule keeps E params at a time up to what falls with the time step."""
+    said = []
+    for alpha in (0.0, 1.0):
+        finest, own = mean(found[f"alpha-{alpha:g}-k-8"], "optimizer", "params[0]")
+        gaps = []
+        for k in _SCALES[:-1]:
+            value, error = mean(found[f"alpha-{alpha:g}-k-{k}"], "optimizer", "params[0]")
+            gaps.append((abs(value - finest), (error**2 + own**2) ** 0.5))
+        told = ", ".join(f"k = {k}: {with_error(*gap)}" for k, gap in zip(_SCALES, gaps, strict=False))
+        (coarse, noise), (fine, fine_noise) = gaps[0], gaps[-1]
+        falls = fine <= 0.6 * coarse + _SIGMAS * (noise + fine_noise)
+        seen = coarse > _SIGMAS * noise
+        answer = Answer.DISAGREES if not falls else Answer.AGREES if seen else Answer.INCONCLUSIVE
+        words = f"alpha = {alpha:g}: distance of E params at t = 4 from that of k = 8 (batch 8/k, time step 0.02/k)"
+        said.append(Row(words, "falls with k", told, answer))
+    return said
+
+
+def _experiment(id: str, title: str, studies: dict[str, str], verb: str, judge) -> Experiment:
+    parts = tuple(Part(name, verb, study) for name, study in studies.items())
+    return Experiment(id, title, f"callisti2025, polynomial experiment {id[-1]}", parts, judge, drawn)
+
+
+EXPERIMENTS = (
+    _experiment(
+        "callisti-poly-1",
+        "RMSprop on the polynomial pair from -1.2, batches of 8, three levels of noise",
+        _ONE,
+        "verify",
+        _tracked(list(_ONE)),
+    ),
+    _experiment(
+        "callisti-poly-2",
+        "RMSprop on the polynomial pair from 1.5, batches of 32, three levels of noise",
+        _TWO,
+        "verify",
+        _tracked(list(_TWO)),
+    ),
+    _experiment(
+        "callisti-poly-3",
+        "RMSprop on the polynomial pair: the batch-size rule",
+        _THREE,
+        "simulate",
+        _scaled,
+    ),
+)
