@@ -32,6 +32,8 @@ MODELS = (*COMPILED, *published.MODELS)
 _COLOURED_SUBSTEPS = 4  # per optimizer step, of an equation whose noise changes within a step
 _GAUSSIAN_NODES = 3  # exact for the moments an order-2 equation needs
 _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of a step is O(h^4)
+_LEAF_NUMBERS = 2**17  # of one array of a leaf: more of them would not fit a core's cache
+_SMALLEST_LEAF = 64
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
 _FRESH_BATCHES = 16  # of the noise of a minibatch law; more of them couple it closer to the optimizer
 _FEW_BATCHES = 2  # where the coupling is of no use
@@ -131,7 +133,9 @@ class Experiment(NamedTuple):
     def _leaf(self) -> int:
         if self.minibatch:
             return _BATCH_LEAF
-        return LEAF if self.randomness is Randomness.COUNTER else LARGE_LEAF
+        most = LEAF if self.randomness is Randomness.COUNTER else LARGE_LEAF
+        fitting = _LEAF_NUMBERS // self.start.shape[1]
+        return max(_SMALLEST_LEAF, min(most, 2 ** (fitting.bit_length() - 1)))
 
     def claimed(self, model: str) -> int:
         """The weak order a model claims."""
