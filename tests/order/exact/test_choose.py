@@ -18,7 +18,7 @@ X, V = "params_sq", "nu_sq"
 KNOWN = [
     ("rmsprop", "callisti-2025-1", X, (1.84e-2, 9.34e-3), 1.03),
     ("rmsprop", "callisti-2025-2", X, (-1.09e-3, -2.74e-4), 1.5),
-    ("rmsprop", "callisti-2025-2", V, (-8.41e-3, -1.88e-4), 4.0),
+    ("rmsprop", "callisti-2025-2", V, (-8.41e-4, -1.88e-4), 4.0),
     ("adam", "callisti-2025-1", X, (8.64e-3, 4.58e-3), 1.03),
     ("adam", "callisti-2025-1", V, (-2.61e-3, -8.9e-4), 1.03),
     ("adam", "callisti-2025-2", X, (-2.78e-4, -7.59e-5), 1.5),
@@ -26,16 +26,19 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "model", "observable", "known", "factor"), KNOWN)
-def test_a_predicted_error_is_within_a_factor_of_the_true_one(optimizer, model, observable, known, factor):
+@pytest.mark.parametrize("name", ["rmsprop", "adam"])
+def test_a_predicted_error_is_within_a_factor_of_the_true_one(name):
     """Order 1 to 3 %; order 2 to 10 % or 50 %, and one case, nu_sq of RMSprop, to a factor of 4 only."""
-    study = load_study(EXAMPLES / f"{optimizer}_previous_{observable}.toml")
+    study = load_study(EXAMPLES / f"{name}_previous_params_sq.toml")
     chain = build_chain(study)
     start = natural_start(study, chain)
-    for scale, number in zip((0.25, 0.125), known, strict=True):
-        equation = publish(model, chain.at(scale))
-        found = predict_weak_error(equation, start, int(8 / scale), observable, study.start.step / scale)
-        assert 1 / factor < found / number < factor
+    for optimizer, model, observable, known, factor in KNOWN:
+        if optimizer == name:
+            for scale, number in zip((0.25, 0.125), known, strict=True):
+                equation = publish(model, chain.at(scale))
+                taken = study.start.step / scale
+                found = predict_weak_error(equation, start, int(8 / scale), observable, taken)
+                assert 1 / factor < found / number < factor, (model, observable, scale)
 
 
 def rmsprop(rate, sigma, regime=Regime.BALLISTIC):
@@ -51,16 +54,15 @@ def rmsprop(rate, sigma, regime=Regime.BALLISTIC):
 START = jnp.asarray([[1.5], [1.0]])
 
 
-@pytest.mark.parametrize(("tolerance", "model"), [(0.1, "ode"), (5e-4, "derived-2"), (1e-9, "optimizer")])
-def test_a_tighter_tolerance_takes_a_better_description(tolerance, model):
-    assert choose_model(rmsprop(0.1, 0.5), START, tolerance, 20).model == model
-
-
-def test_every_candidate_says_why():
-    choice = choose_model(rmsprop(0.1, 0.5), START, 5e-4, 20)
-    assert [candidate.model for candidate in choice.candidates] == ["ode", "derived-1", "derived-2"]
-    assert all(candidate.reason for candidate in choice.candidates)
-    assert abs(choice.candidates[-1].predicted) <= 5e-4 < abs(choice.candidates[0].predicted)
+def test_a_tighter_tolerance_takes_a_better_description():
+    for tolerance, model in ((0.1, "ode"), (5e-4, "derived-2"), (1e-9, "optimizer")):
+        choice = choose_model(rmsprop(0.1, 0.5), START, tolerance, 20)
+        assert choice.model == model
+        assert all(candidate.reason for candidate in choice.candidates)
+    names = [candidate.model for candidate in choice.candidates]
+    assert names == ["ode", "derived-1", "derived-2", "optimizer"]
+    ode, _, two, _ = (abs(candidate.predicted) for candidate in choice.candidates)
+    assert two < 5e-4 < ode
 
 
 def test_where_noise_dominates_order_2_on_the_state_is_passed_by():
