@@ -146,12 +146,12 @@ REFUSED = {
     "handover and nu": ("nu = [1.0, 2.0]", "nu = [1.0, 2.0]\nhandover = 4", "handover", "nu", "or"),
     "handover and step": ("nu = [1.0, 2.0]", "step = 4\nhandover = 4", "handover", "step", "alone"),
     "model": ("steps = 8", 'steps = 8\nmodels = ["derived2"]', "models", "derived2", '"derived-2"'),
-    "later model": (
+    "published model": (
         "steps = 8",
-        'steps = 8\nmodels = ["malladi-2022"]',
+        'steps = 8\nmodels = ["malladi-2023"]',
         "models",
-        "not available",
-        "derived-1",
+        "malladi-2023",
+        '"malladi-2022"',
     ),
     "observable": ('"nu_sq"', '"mu_sq"', "observables", "mu_sq", '"nu_sq"'),
     "entry": ('"nu[1]"', '"nu[2]"', "observables", "nu[2]", '"nu[1]"'),
