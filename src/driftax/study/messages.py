@@ -20,11 +20,8 @@ def nearest(word: str, known: Iterable[str], form: str) -> str:
     return f"{form.format(near[0])}; known: {listed}" if near and len(known) > 1 else f"one of {listed}"
 
 
-def refuse_name(asked: str, name: Any, known: Iterable[str], later: tuple[str, ...] = ()) -> NoReturn:
-    """Refuses an unknown name, or one that comes in a later version."""
-    if name in later:
-        listed = ", ".join(QUOTED.format(k) for k in known)
-        raise DriftaxError(asked, f'"{name}", which is not available in this version', f"one of {listed}")
+def refuse_name(asked: str, name: Any, known: Iterable[str]) -> NoReturn:
+    """Refuses an unknown name."""
     raise DriftaxError(asked, shown(name), nearest(str(name), known, QUOTED))
 
 
