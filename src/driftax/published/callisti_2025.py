@@ -221,7 +221,7 @@ _SYMBOLS = (
 )
 _CORRECTED = (
     "Drift",
-    r"u, q\ \text{as at order 1},\quad H = \nabla\nabla f,\quad D^{\prime} = \partial D/\partial V",
+    r"u, q\ \text{as at order 1},\quad H = \nabla\nabla f,\quad D' = \partial D/\partial V",
 )
 _SQUARED = r"c\,(2\,\Sigma\,\Sigma)^{1/2} dB_t"
 _RMSPROP_2 = (
@@ -229,9 +229,9 @@ _RMSPROP_2 = (
     ("Equation", rf"dV_t = (q + \tau b_v)\,dt + \sqrt{{\tau}}\,[2 c f\,\Sigma^{{1/2}} dW_t + {_SQUARED}]"),
     (
         "Drift",
-        r"b_x = \tfrac{1}{2}(\lambda u + D H u + f D^{\prime} q),\quad b_v = \tfrac{c}{2} q - c f\,H u",
+        r"b_x = \tfrac{1}{2}(\lambda u + D H u + f D' q),\quad b_v = \tfrac{c}{2} q - c f\,H u",
     ),
-    ("Drift", r"v_{k+1}\ \text{as divisor: } b_x - c D^{\prime} f\,(f^2 + 3\operatorname{diag}\Sigma - V)"),
+    ("Drift", r"v_{k+1}\ \text{as divisor: } b_x - c D' f\,(f^2 + 3\operatorname{diag}\Sigma - V)"),
     _CORRECTED,
 )
 _ADAM_2 = (
@@ -240,7 +240,7 @@ _ADAM_2 = (
     ("Equation", rf"dV_t = (q + \tau b_v)\,dt + \sqrt{{\tau}}\,[2 c_2 f\,\Sigma^{{1/2}} dW_t + {_SQUARED}]"),
     (
         "Drift",
-        r"b_x = \tfrac{1}{2}(\lambda u - \Gamma D p + \Gamma M D^{\prime} q + M\,\partial_t(\Gamma D)),\quad "
+        r"b_x = \tfrac{1}{2}(\lambda u - \Gamma D p + \Gamma M D' q + M\,\partial_t(\Gamma D)),\quad "
         r"b_m = \tfrac{c_1}{2}(p - H u)",
     ),
     (
