@@ -120,8 +120,9 @@ def test_words_that_name_nothing_are_refused(words, instead, capsys):
     assert instead in capsys.readouterr().err
 
 
-def test_a_table_is_recomputed_number_by_number(tmp_path, capsys):
-    assert main(["reproduce", "run", "table-adam-variants", "--out", str(tmp_path), "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["experiments"]
-    assert len(found["rows"]) == 35
-    assert {row["answer"] for row in found["rows"]} == {"agrees"}
+def test_tables_are_recomputed_number_by_number(tmp_path, capsys):
+    asked = ["table-adam-variants", "table-adaptive-loss"]
+    assert main(["reproduce", "run", *asked, "--out", str(tmp_path), "--json"]) == 0
+    variants, losses = json.loads(capsys.readouterr().out)["experiments"]
+    assert (len(variants["rows"]), len(losses["rows"])) == (35, 18)
+    assert {row["answer"] for row in [*variants["rows"], *losses["rows"]]} == {"agrees"}
