@@ -146,7 +146,36 @@ _BALLISTIC_ADAM = (
 )
 
 
-def _noisy(optimizer: str, start: str, models: list[str], x: float) -> str:
+_SIGN, _CLOCK, _SHIFT, _FORCE, _NO_NOISE, _NO_CUBE = (
+    f"{_CODE}-{slip}"
+    for slip in ("cross-sign", "clock-slope", "clock-shift", "force-for-mu", "no-nu-noise", "no-cube")
+)
+_SLIPS = (
+    _Case(
+        "adam",
+        _quadratic(_adam("previous"), [_SIGN, _CLOCK, _SHIFT, _FORCE], start=_ADAM_START),
+        {},
+        {
+            (_SIGN, _X): (3.6e-4, -1.4e-4),
+            (_SIGN, _V): (-1.35e-2, -7.4e-3),
+            (_CLOCK, _X): (-5.76e-3, -2.96e-3),
+            (_CLOCK, _V): (-6.2e-4, -6.9e-4),
+            (_SHIFT, _X): (5.18e-3, 3.18e-3),
+            (_SHIFT, _V): (4.44e-3, 2.15e-3),
+            (_FORCE, _X): (-4.5e-5, -9.9e-5),
+            (_FORCE, _V): (5.1e-4, 1.8e-5),
+        },
+    ),
+    _Case(
+        "rmsprop",
+        _quadratic(_rmsprop("previous"), [_NO_NOISE], eps=1e-6),
+        {},
+        {(_NO_NOISE, _X): (6.0e-4, 2.9e-5), (_NO_NOISE, _V): (6.14e-3, 2.85e-3)},
+    ),
+)
+
+
+def _noisy(optimizer: str, start: str, models: list[str], x: float, denominator: str = "previous") -> str:
     """One parameter and noise that dominates the gradient: setup E."""
     return f"""seed = 0
 
@@ -162,7 +191,7 @@ covariance = [[2.0]]               # 0.5 / h
 {optimizer}
 learning_rate = 0.5                # h = 0.25
 eps = 0.0
-denominator = "previous"
+denominator = "{denominator}"
 
 [start]
 params = [{x}]
@@ -181,6 +210,7 @@ observables = ["params_sq", "nu_sq"]
 
 _NOISY_RMSPROP = 'name = "rmsprop"\ndecay = 0.875'
 _NOISY_ADAM = 'name = "adam"\nb1 = 0.75\nb2 = 0.875\nbias_correction = false'
+_SLOW_ADAM = 'name = "adam"\nb1 = 0.75\nb2 = 0.99975\nbias_correction = false'
 _NOISY = (
     _Case(
         "rmsprop-far",
@@ -199,6 +229,18 @@ _NOISY = (
         _noisy(_NOISY_RMSPROP, "", [_TWO, _EXTENDED], 0.3),
         {_TWO: 2, _EXTENDED: 2},
         {(_TWO, _X): (5.86e-3, 2.64e-3), (_EXTENDED, _X): (2.03e-3, 5.13e-4)},
+    ),
+    _Case(
+        "rmsprop-updated",
+        _noisy(_NOISY_RMSPROP, "", [_TWO], 2.0, "updated"),
+        {_TWO: 2},
+        {(_TWO, _X): (4.74e-3, 2.36e-3), (_TWO, _V): (4.7e-3, 1.1e-3)},
+    ),
+    _Case(
+        "adam-slow",  # 1 - b2 = 1e-3 h: the second moment hardly moves, and with it the obstruction
+        _noisy(_SLOW_ADAM, "mu = [0.3]\n", [_TWO, _NO_CUBE], 1.0),
+        {_TWO: 2},
+        {(_TWO, _X): (-3.94e-4, -1.09e-4), (_NO_CUBE, _X): (5.6e-3, 2.9e-3)},
     ),
     _Case(
         "rmsprop-authors-code",
@@ -253,6 +295,12 @@ EXPERIMENTS = (
         "Adam on the quadratic: weak error against the learning rate",
         "callisti2025, ballistic Adam",
         _BALLISTIC_ADAM,
+    ),
+    _experiment(
+        "callisti-slips",
+        "What single departures of the authors' code do to the weak error",
+        "callisti2025, public code",
+        _SLIPS,
     ),
     _experiment(
         "callisti-noisy",

@@ -15,7 +15,13 @@ import jax.numpy as jnp
 
 from driftax.chain import Chain
 from driftax.equation import derive, local_order
-from driftax.noise import AbstractGradientNoise, GaussianMixture, GaussianNoise, SkewedNoise
+from driftax.noise import (
+    AbstractGradientNoise,
+    GaussianMixture,
+    GaussianNoise,
+    LinearRegressionNoise,
+    SkewedNoise,
+)
 from driftax.objective import Quadratic
 from driftax.optimizer import SGD, AbstractOptimizer, RMSprop
 from driftax.regime import Regime
@@ -44,6 +50,8 @@ _CASES = (
             "state-dependent Gaussian",
         )
     ),
+    _Case("one-pass regression", "rmsprop", _BALLISTIC, 2, 2.0),
+    _Case("one-pass regression", "sgd", _BATCH, 1, 0.5),
     _Case("Gaussian", "sgd", _BATCH, 2, 2.0),
     _Case("correlated Gaussian", "sgd", _BATCH, 2, 2.0),
     _Case("kurtosis 8.3", "sgd", _BATCH, 2, 1.0),
@@ -61,6 +69,7 @@ def _law(name: str) -> AbstractGradientNoise:
         "correlated Gaussian": lambda: GaussianNoise([[0.5, 0.2], [0.2, 0.4]]),
         "kurtosis 8.3": lambda: GaussianMixture((0.9, 0.1), None, (1.0, 3.0), scale=0.5),
         "skewed": lambda: SkewedNoise(0.5, 1.0),
+        "one-pass regression": lambda: LinearRegressionNoise(0.3, 4),
         "state-dependent Gaussian": lambda: GaussianNoise(lambda x: 0.3 + 0.2 * x**2),
     }[name]()
 

@@ -42,6 +42,7 @@ class DaskExecutor(AbstractExecutor):
     def __init__(self, client: Any, recipe: Recipe, tell: Tell):
         self._client, self._recipe, self._tell = client, recipe, tell
         self._workers: set[str] = set()
+        self._most = 0  # workers at one time
         self.arithmetic = self._common_arithmetic()
         self._identity = recipe.identity(self.arithmetic)
 
@@ -84,7 +85,8 @@ class DaskExecutor(AbstractExecutor):
         if not threads and self._workers:
             self._tell("no worker is left: waiting for one")
         self._workers = set(threads)
-        self.words = f"dask, {len(threads)} workers"
+        self._most = max(self._most, len(threads))
+        self.words = f"dask, {self._most} workers"
         return max(1, sum(threads.values()))
 
     def _result(self, future: Any, chunk: Chunk) -> LeafStatistics:
