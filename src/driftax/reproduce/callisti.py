@@ -146,22 +146,19 @@ _BALLISTIC_ADAM = (
 )
 
 
-_SIGN, _CLOCK, _SHIFT, _FORCE, _NO_NOISE, _NO_CUBE = (
-    f"{_CODE}-{slip}"
-    for slip in ("cross-sign", "clock-slope", "clock-shift", "force-for-mu", "no-nu-noise", "no-cube")
+_SIGN, _CLOCK, _FORCE, _NO_NOISE, _NO_CUBE = (
+    f"{_CODE}-{slip}" for slip in ("cross-sign", "clock-slope", "force-for-mu", "no-nu-noise", "no-cube")
 )
 _SLIPS = (
     _Case(
         "adam",
-        _quadratic(_adam("previous"), [_SIGN, _CLOCK, _SHIFT, _FORCE], start=_ADAM_START),
+        _quadratic(_adam("previous"), [_SIGN, _CLOCK, _FORCE], eps=1e-6, start=_ADAM_START),
         {},
         {
             (_SIGN, _X): (3.6e-4, -1.4e-4),
             (_SIGN, _V): (-1.35e-2, -7.4e-3),
             (_CLOCK, _X): (-5.76e-3, -2.96e-3),
             (_CLOCK, _V): (-6.2e-4, -6.9e-4),
-            (_SHIFT, _X): (5.18e-3, 3.18e-3),
-            (_SHIFT, _V): (4.44e-3, 2.15e-3),
             (_FORCE, _X): (-4.5e-5, -9.9e-5),
             (_FORCE, _V): (5.1e-4, 1.8e-5),
         },
@@ -170,7 +167,7 @@ _SLIPS = (
         "rmsprop",
         _quadratic(_rmsprop("previous"), [_NO_NOISE], eps=1e-6),
         {},
-        {(_NO_NOISE, _X): (6.0e-4, 2.9e-5), (_NO_NOISE, _V): (6.14e-3, 2.85e-3)},
+        {(_NO_NOISE, _V): (6.14e-3, 2.85e-3)},
     ),
 )
 
