@@ -101,7 +101,11 @@ class Chain(eqx.Module):
 
     def from_real(self, state: Any) -> Slots:
         """Coordinates of the optimizer's own state."""
-        return self.from_natural(Rows.of(self.optimizer.pack(state)).by(jnp.multiply, self.units).stacked)
+        return self.from_natural(self.in_units(self.optimizer.pack(state)))
+
+    def in_units(self, rows: Slots) -> Slots:
+        """Vectors in the optimizer's own units, or steps of them, in the units of the regime."""
+        return Rows.of(rows).by(jnp.multiply, self.units).stacked
 
     @property
     def units(self) -> Float[Array, "slot 1"]:

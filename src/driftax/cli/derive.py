@@ -58,7 +58,7 @@ def derive(
     if model is None:
         equation = compile_equation(read, chain.at(rung), order, method, z, step / rung, allow_obstructed)
     else:
-        equation = named_equation(model, chain.at(rung))
+        equation = named_equation(model, chain.at(rung), method, allow_obstructed)
     if output.json:
         answer = _numbers(equation, z, step / rung)
         if latex:
@@ -110,13 +110,20 @@ def compile_equation(
     )
 
 
-def named_equation(model: str, chain: Any) -> Any:
+def named_equation(model: str, chain: Any, method: str | None, allow_obstructed: bool) -> Any:
     """A published equation on a chain.
 
     Raises:
-        DriftaxError: for an extended state, which has one more slot than a state file.
+        DriftaxError: for an extended state, which has one more slot than a state file, and for flags that are about
+            the compiled equation.
     """
     from driftax.published import EXTENDED, publish
+
+    for flag, given in (("--method", method), ("--allow-obstructed", allow_obstructed)):
+        if given:
+            raise DriftaxError(
+                f"{flag} beside --model {model}", "a published formula, not compiled", "one of the two"
+            )
 
     if model == EXTENDED:
         raise DriftaxError(
@@ -131,13 +138,16 @@ def _numbers(equation: Any, z: Any, step: float) -> dict[str, Any]:
     import numpy as np
 
     from driftax.compiler.obstruction import obstruction
+    from driftax.equation.published import PublishedEquation
+
+    named = isinstance(equation, PublishedEquation)
 
     @eqx.filter_jit
     def coefficients(compiled, number, flat):
         h = compiled.time_step
         return compiled.step_drift(number, flat) / h, compiled.step_covariance(number, flat) / h
 
-    found = getattr(equation, "obstruction", None) or obstruction(equation.chain, step, z, equation.nodes)
+    found = equation.obstruction or obstruction(equation.chain, step, z, equation.nodes)
     drift, covariance = coefficients(equation, step, z.reshape(-1))
     if not (np.all(np.isfinite(drift)) and np.all(np.isfinite(covariance))):
         raise DriftaxError(
@@ -149,7 +159,7 @@ def _numbers(equation: Any, z: Any, step: float) -> dict[str, Any]:
         "state": _names(equation.chain, z.shape[1]),
         "time_step": float(equation.time_step),
         "weak_order": equation.weak_order,
-        "method": equation.method.value if hasattr(equation, "method") else equation.record.source,
+        "method": equation.record.source if named else equation.method.value,
         "drift": drift,
         "covariance": covariance,
         "obstruction": {"third": found.third, "fourth": found.fourth},

@@ -49,7 +49,7 @@ def local_order(
     if model is None:
         equation = compile_equation(read, chain, order, method, z, step, allow_obstructed)
     else:
-        equation = named_equation(model, chain)
+        equation = named_equation(model, chain, method, allow_obstructed)
     answer = certificate_json(certify(equation, z, step))
     if output.json:
         show_json(answer)

@@ -98,16 +98,14 @@ def choose_model(
     candidates: list[Candidate] = []
     for model in ("ode", "derived-1", "derived-2"):
         candidates.append(_judged(model, chain, start, tolerance, horizon, observable, step))
-        if candidates[-1].reason == _CHOSEN:
-            return Choice(model, candidates[-1].predicted, tuple(candidates))
+        predicted = candidates[-1].predicted
+        if predicted is not None and abs(predicted) <= tolerance:
+            return Choice(model, predicted, tuple(candidates))
     if why_not(chain) is None and candidates[-1].predicted is None:
         reason = "order 2 on the extended state; its error is not predicted: compare with `driftax verify`"
         candidates.append(Candidate(EXTENDED, None, reason))
     candidates.append(Candidate(OPTIMIZER, 0.0, "no equation is known to be good enough"))
     return Choice(OPTIMIZER, 0.0, tuple(candidates))
-
-
-_CHOSEN = "good enough"
 
 
 def _judged(
@@ -132,10 +130,7 @@ def _judged(
     predicted = predict_weak_error(equation, start, horizon, observable, step)
     if not np.isfinite(predicted):
         return Candidate(model, None, "a mean path that leaves the domain")
-    reason = (
-        _CHOSEN if abs(predicted) <= tolerance else f"predicted {predicted:.2e}, tolerance {tolerance:.2e}"
-    )
-    return Candidate(model, predicted, reason)
+    return Candidate(model, predicted, f"predicted {predicted:.2e}, tolerance {tolerance:.2e}")
 
 
 def predict_weak_error(

@@ -77,6 +77,11 @@ class PublishedEquation(eqx.Module):
         return True
 
     @property
+    def obstruction(self) -> None:
+        """Not part of a formula: see `compiler.obstruction`."""
+        return None
+
+    @property
     def time_step(self) -> Scalar:
         return self.chain.time_step
 
@@ -103,17 +108,18 @@ class PublishedEquation(eqx.Module):
         z = state.reshape(len(self.chain.slots), -1)
         number = jnp.asarray(number, dtype=z.dtype)
         rows = self.formula.drift(self.chain, number, self.chain.real_rows(z))
-        return (rows * self.chain.units).reshape(-1)
+        return self.chain.in_units(rows).reshape(-1)
 
     def step_noise(self, number: Scalar, z: Slots, normals: Float[Array, "channel dim"]) -> Slots:
         """The noise of one whole step, `S(z) xi`, for independent standard normals xi."""
         number = jnp.asarray(number, dtype=z.dtype)
-        return self.formula.noise(self.chain, number, self.chain.real_rows(z), normals) * self.chain.units
+        noise = self.formula.noise(self.chain, number, self.chain.real_rows(z), normals)
+        return self.chain.in_units(noise)
 
     def step_square(self, number: Scalar, z: Slots) -> Slots:
         """What the second orthonormal polynomial of the gradient noise adds to a step, as the formula has it."""
         assert self.formula.square is not None
-        return self.formula.square(self.chain, number, self.chain.real_rows(z)) * self.chain.units
+        return self.chain.in_units(self.formula.square(self.chain, number, self.chain.real_rows(z)))
 
     def step_covariance(self, number: Scalar, state: Flat) -> Matrix:
         """Covariance per step of the optimizer, `S S^T`."""

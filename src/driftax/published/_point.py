@@ -117,6 +117,11 @@ class Point:
         return 1 / (jnp.sqrt(self.nu) + self.optimizer.eps * jnp.sqrt(self.corrections[1]))
 
     @property
+    def rmsprop_step(self) -> Vector:
+        """The leading drift of the params of RMSprop(W), per step."""
+        return -self.rate * (self.force * self.damping + self.decay * self.x)
+
+    @property
     def damping_slope(self) -> Vector:
         """The derivative of the damping in v."""
         return -(self.damping**2) / (2 * jnp.sqrt(self.nu))

@@ -75,7 +75,7 @@ def _second_moment(at: Point, order: int, params: Vector, curvature: Vector) -> 
 
 def _rmsprop_drift(chain, number, z, *, order: int, slips: Slips = _NONE) -> Slots:
     at = Point(chain, number, z)
-    params = -at.rate * (at.force * at.damping + at.decay * at.x)
+    params = at.rmsprop_step
     nu = _second_moment(at, order, params, params)
     if order == 1:
         return jnp.stack([params, nu])

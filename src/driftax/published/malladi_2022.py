@@ -27,7 +27,7 @@ def _second_moment(at: Point) -> Vector:
 
 def _rmsprop_drift(chain, number, z) -> Slots:
     at = Point(chain, number, z)
-    return jnp.stack([-at.rate * (at.force * at.damping + at.decay * at.x), _second_moment(at)])
+    return jnp.stack([at.rmsprop_step, _second_moment(at)])
 
 
 def _rmsprop_noise(chain, number, z, normals) -> Slots:

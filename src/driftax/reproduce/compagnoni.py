@@ -201,9 +201,9 @@ def _batch_part(name: str, delta: int, powers: tuple[float, float, float]) -> Pa
 
 def _batch_parts() -> tuple[Part, ...]:
     parts = [_batch_part("base", 1, (0.0, 0.0, 0.0))]
-    for rule, (*powers, stated, _) in _RULES.items():
+    for rule, (rate, decay, memory, stated, _) in _RULES.items():
         name = rule.replace(", ", "-").replace(" ", "-")
-        parts += [_batch_part(f"{name}-{delta}", delta, tuple(powers)) for delta in stated]  # type: ignore[arg-type]
+        parts += [_batch_part(f"{name}-{delta}", delta, (rate, decay, memory)) for delta in stated]
     return tuple(parts)
 
 
