@@ -93,6 +93,27 @@ def test_the_same_request_is_answered_from_the_store(study, driftax):
     assert "--fresh" not in driftax("simulate", path, *words, "--seed", 1, "--fresh").err
 
 
+@pytest.mark.parametrize(
+    ("message", "models"),
+    [
+        ('message = "sign"', ["derived-1", "distributed-2025"]),
+        ('message = "sparse"\nkeep = 0.5', ["derived-1", "distributed-2025", "li-tai-e-2019-1"]),
+    ],
+)
+def test_distributed_variants_run_by_name(message, models, study, driftax):
+    law = 'name = "workers"\nworkers = 4\nlaw = {name = "gaussian", covariance = 0.1}\n'
+    path = study(
+        ('name = "gaussian"\ncovariance = 0.1', law + message),
+        ('["derived-1", "derived-2"]', json.dumps(models)),
+    )
+    answer = driftax("simulate", path, "--members", 64, "--json")
+    assert answer.code == 0, answer.err
+    means = {row["model"]: row["mean"] for row in json.loads(answer.out)["results"]}
+    for model in set(means) - {"optimizer"}:  # one equation, one noise, in float32
+        assert means[model] == pytest.approx(means["derived-1"], rel=1e-5)
+    assert means["optimizer"] != pytest.approx(means["derived-1"], rel=1e-3)
+
+
 def test_two_rungs_end_inconclusive(study, driftax):
     path = study(("[1.0, 0.5, 0.25]", "[1.0, 0.5]"))
     answer = driftax("verify", path, *MEMBERS, "--json")

@@ -15,7 +15,7 @@ from driftax.chain import Chain
 from driftax.compiler.obstruction import Obstruction
 from driftax.equation._value import Method, ModifiedEquation
 from driftax.equation.published import PublishedEquation
-from driftax.noise import MinibatchNoise, StudentT
+from driftax.noise import Message, MinibatchNoise, StudentT, WorkersNoise
 from driftax.optimizer._base import is_decay, latex_number, symbol
 from driftax.regime import Regime
 
@@ -122,12 +122,24 @@ def _claim(equation: ModifiedEquation) -> str:
     return rf"\mathbb{{E}} f(Z_{{kh}}) - \mathbb{{E}} f(z_k) = {error}{condition}"
 
 
+_SENT = {
+    Message.GRADIENT: r"C(g) = g",
+    Message.SPARSE: r"C(g)_i = g_i / p\ \text{with probability}\ p\text{, else}\ 0",
+    Message.SIGN: r"C(g) = \operatorname{sign}(g)",
+}
+
+
 def _gradient(chain: Chain) -> str:
     if isinstance(chain.noise, MinibatchNoise):
         manner = "with" if chain.noise.replacement else "without"
         return (
             r"g_k = \frac{1}{B} \sum_{i \in \text{batch } k} \nabla f_i(x_k),\quad "
             rf"B = {latex_number(chain.noise.batch_size)}\ \text{{drawn {manner} replacement}}"
+        )
+    if isinstance(chain.noise, WorkersNoise):
+        return (
+            r"g_k = \frac{1}{N} \sum_{j \le N} C(\nabla f(x_k) + \zeta_{k,j}),\quad "
+            rf"N = {latex_number(chain.noise.batch_size)},\quad {_SENT[chain.noise.message]}"
         )
     if isinstance(chain.noise, StudentT):
         dof = latex_number(chain.noise.dof)

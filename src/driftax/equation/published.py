@@ -111,7 +111,10 @@ class PublishedEquation(eqx.Module):
         return self.chain.in_units(rows).reshape(-1)
 
     def step_noise(self, number: Scalar, z: Slots, normals: Float[Array, "channel dim"]) -> Slots:
-        """The noise of one whole step, `S(z) xi`, for independent standard normals xi."""
+        """The noise of one whole step, `S(z) xi`, for independent standard normals xi.
+
+        Under a sampled law the first channel is a draw of its noise instead.
+        """
         number = jnp.asarray(number, dtype=z.dtype)
         noise = self.formula.noise(self.chain, number, self.chain.real_rows(z), normals)
         return self.chain.in_units(noise)
@@ -127,4 +130,7 @@ class PublishedEquation(eqx.Module):
         none = jnp.zeros((self.formula.channels, z.shape[1]), z.dtype)
         root = jax.jacfwd(lambda normals: self.step_noise(number, z, normals).reshape(-1))(none)
         columns = root.reshape(state.size, -1)
-        return columns @ columns.T
+        if not self.chain.noise.sampled:
+            return columns @ columns.T
+        drawn = self.chain.noise.covariance(self.chain.objective, self.chain.params(z))
+        return columns @ (drawn if drawn.ndim == 2 else jnp.diag(drawn)) @ columns.T

@@ -17,3 +17,6 @@ from driftax.noise.sign import SignMoments as SignMoments
 from driftax.noise.sign import sign_moments as sign_moments
 from driftax.noise.skewed import SkewedNoise as SkewedNoise
 from driftax.noise.student_t import StudentT as StudentT
+from driftax.noise.twice_drawn import TwiceDrawn as TwiceDrawn
+from driftax.noise.workers import Message as Message
+from driftax.noise.workers import WorkersNoise as WorkersNoise

@@ -13,17 +13,15 @@ from jaxtyping import Array, Float, Int
 
 from driftax._errors import DriftaxError
 from driftax._types import Scalar, Vector
-from driftax.noise._base import AbstractSampledNoise, checked_batch, whole_batch
-from driftax.noise.moments import moment_gram, moment_rule
-from driftax.noise.picks import PickDraws, Picks, check_picks
-from driftax.noise.rule import CoordinateRule, JointRule
+from driftax.noise._base import checked_batch
+from driftax.noise.picks import AbstractPickedNoise, PickDraws, Picks, check_picks
 from driftax.objective import AbstractObjective
 
 _KEY = "gradients"
 _WANTED = "a .npy array of floats [sample, parameter], or an .npz file with one under the name gradients"
 
 
-class EmpiricalNoise(AbstractSampledNoise):
+class EmpiricalNoise(AbstractPickedNoise):
     """Recorded gradients: the noise of a step is the mean of `batch_size` of them picked afresh, about their mean.
 
     The law is the same at all params.
@@ -90,24 +88,11 @@ class EmpiricalNoise(AbstractSampledNoise):
                 f"gradients of shape [sample, {params.shape[0]}]",
             )
 
-    @property
-    def _picks(self) -> Picks:
+    def picks(self, objective: AbstractObjective, params: Vector) -> Picks:
         return Picks(self.vectors, self.batch_size, self.replacement)
 
-    def covariance(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
-        return self._picks.covariance
-
-    def rule(self, objective: AbstractObjective, params: Vector, nodes: int) -> CoordinateRule:
-        return moment_rule(self._picks.shape, nodes)
-
-    def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> Array:
-        return moment_gram(self._picks.shape, self._picks.pairs, nodes)
-
-    def joint(self, objective: AbstractObjective, params: Vector, nodes: int) -> JointRule:
-        return self._picks.joint()
-
     def draws(self, objective: AbstractObjective) -> PickDraws:
-        return PickDraws(len(self.vectors), whole_batch(self.batch_size), self.replacement)
+        return self._draws_from(len(self.vectors))
 
     def gradient(self, objective: AbstractObjective, params: Vector, draw: Int[Array, " batch"]) -> Vector:
         return self.gradients(objective, params)(draw)

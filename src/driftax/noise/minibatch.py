@@ -8,14 +8,12 @@ from jaxtyping import Array, Float, Int
 
 from driftax._errors import DriftaxError
 from driftax._types import Scalar, Vector
-from driftax.noise._base import AbstractSampledNoise, checked_batch, whole_batch
-from driftax.noise.moments import moment_gram, moment_rule
-from driftax.noise.picks import PickDraws, Picks, check_picks
-from driftax.noise.rule import CoordinateRule, JointRule
+from driftax.noise._base import checked_batch
+from driftax.noise.picks import AbstractPickedNoise, PickDraws, Picks, check_picks
 from driftax.objective import AbstractObjective, FiniteSum
 
 
-class MinibatchNoise(AbstractSampledNoise):
+class MinibatchNoise(AbstractPickedNoise):
     """The minibatch law of a finite sum: the mean gradient of `batch_size` examples, drawn afresh each step.
 
     Exact moments to order 4 from the gradients of all examples. Sampling by epochs (reshuffling) is another
@@ -50,31 +48,18 @@ class MinibatchNoise(AbstractSampledNoise):
         size = _finite(objective).size
         check_picks("a minibatch law without replacement", self.batch_size, size, self.replacement)
 
-    def _picks(self, objective: AbstractObjective, params: Vector) -> Picks:
+    def picks(self, objective: AbstractObjective, params: Vector) -> Picks:
         gradients = _finite(objective).example_gradients(params)
         return Picks(
             gradients - jnp.mean(gradients, axis=0, keepdims=True), self.batch_size, self.replacement
         )
 
-    def covariance(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
-        return self._picks(objective, params).covariance
-
     def moments(self, objective: AbstractObjective, params: Vector) -> Float[Array, "order dim"]:
         """Central moments 2, 3, 4 of every coordinate of the minibatch gradient."""
-        return self._picks(objective, params).shape.moments
-
-    def rule(self, objective: AbstractObjective, params: Vector, nodes: int) -> CoordinateRule:
-        return moment_rule(self._picks(objective, params).shape, nodes)
-
-    def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> Array:
-        picks = self._picks(objective, params)
-        return moment_gram(picks.shape, picks.pairs, nodes)
-
-    def joint(self, objective: AbstractObjective, params: Vector, nodes: int) -> JointRule:
-        return self._picks(objective, params).joint()
+        return self.picks(objective, params).shape.moments
 
     def draws(self, objective: AbstractObjective) -> PickDraws:
-        return PickDraws(_finite(objective).size, whole_batch(self.batch_size), self.replacement)
+        return self._draws_from(_finite(objective).size)
 
     def gradient(self, objective: AbstractObjective, params: Vector, draw: Int[Array, " batch"]) -> Vector:
         return _finite(objective).batch_gradient(params, draw)

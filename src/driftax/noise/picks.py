@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -10,10 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from driftax._errors import DriftaxError
-from driftax._types import Key, Scalar
-from driftax.noise._base import FROZEN, AbstractDraws, batch_weights
-from driftax.noise.moments import TINY, PairMoments, Shape, shape_of_moments
-from driftax.noise.rule import JointRule
+from driftax._types import Key, Scalar, Vector
+from driftax.noise._base import FROZEN, AbstractDraws, AbstractSampledNoise, batch_weights, whole_batch
+from driftax.noise.moments import TINY, PairMoments, Shape, moment_gram, moment_rule, shape_of_moments
+from driftax.noise.rule import CoordinateRule, JointRule
+from driftax.objective import AbstractObjective
 
 _LONGEST = 128  # picks of a frozen batch; longer ones have its shape and their own covariance
 
@@ -127,6 +129,32 @@ class PickDraws(AbstractDraws):
         for _ in range(keys.ndim):
             one = jax.vmap(one)
         return jnp.moveaxis(one(keys), 0, -1)
+
+
+class AbstractPickedNoise(AbstractSampledNoise):
+    """A law whose draws are means of vectors picked from finitely many."""
+
+    replacement: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def picks(self, objective: AbstractObjective, params: Vector) -> Picks:
+        """The vectors picked from, and how many are."""
+
+    def covariance(self, objective: AbstractObjective, params: Vector) -> Float[Array, "dim dim"]:
+        return self.picks(objective, params).covariance
+
+    def rule(self, objective: AbstractObjective, params: Vector, nodes: int) -> CoordinateRule:
+        return moment_rule(self.picks(objective, params).shape, nodes)
+
+    def gram(self, objective: AbstractObjective, params: Vector, nodes: int) -> Array:
+        picks = self.picks(objective, params)
+        return moment_gram(picks.shape, picks.pairs, nodes)
+
+    def joint(self, objective: AbstractObjective, params: Vector, nodes: int) -> JointRule:
+        return self.picks(objective, params).joint()
+
+    def _draws_from(self, size: int) -> PickDraws:
+        return PickDraws(size, whole_batch(self.batch_size), self.replacement)
 
 
 def check_picks(asked: str, batch_size: Scalar, size: int, replacement: bool) -> None:

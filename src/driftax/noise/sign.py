@@ -38,7 +38,7 @@ def sign_moments(
     variance = erfc(a / jnp.sqrt(2.0)) * (1 + mean)  # 1 - erf^2 without cancellation
     if law.independent:
         return SignMoments(mean, linear, variance)
-    off_diagonal = 1 - jnp.eye(len(a))
+    off_diagonal = 1 - jnp.eye(len(a), dtype=a.dtype)
     correlation = jnp.clip(law.correlation(objective, params), -1.0, 1.0) * off_diagonal
     covariance = sign_covariance(a[:, None], a[None, :], correlation) * off_diagonal
     return SignMoments(mean, linear, covariance + jnp.diag(variance))
@@ -52,7 +52,7 @@ def sign_covariance(
 
     To 1e-14 for correlations up to 0.999 in size, to 1e-5 up to 1.
     """
-    points, weights = np.polynomial.legendre.leggauss(48)
+    points, weights = (a.astype(correlation.dtype) for a in np.polynomial.legendre.leggauss(48))
     # The square root of the distance to the limit, where the integrand turns sharp for correlations near 1.
     root = 0.5 * (points + 1)
     sign, limit = jnp.where(correlation < 0, -1.0, 1.0), jnp.arcsin(correlation)

@@ -8,15 +8,16 @@ from driftax._errors import DriftaxError
 from driftax.chain import Chain
 from driftax.equation.extended import ExtendedEquation, extend
 from driftax.equation.published import Formula, PublishedEquation
-from driftax.noise import AbstractContinuousNoise
+from driftax.noise import AbstractContinuousNoise, Message, WorkersNoise
 from driftax.optimizer import AbstractOptimizer, Momentum, RMSprop, SignSGD
-from driftax.published import callisti_2025, compagnoni_2025, li_tai_e_2019, malladi_2022
+from driftax.published import callisti_2025, compagnoni_2025, distributed_2025, li_tai_e_2019, malladi_2022
 from driftax.regime import Regime
 
 FORMULAS: dict[str, dict[type, Formula]] = {
     **li_tai_e_2019.FORMULAS,
     **malladi_2022.FORMULAS,
     **compagnoni_2025.FORMULAS,
+    **distributed_2025.FORMULAS,
     **callisti_2025.FORMULAS,
 }
 EXTENDED = "callisti-2025-extended"  # its equation of order 2 with a coloured noise in place of nu's own
@@ -70,10 +71,18 @@ def _why_not(formula: Formula, chain: Chain) -> tuple[str, str] | None:
     optimizer, law = chain.optimizer, chain.noise
     if chain.log_second_moments:
         return "logarithms of second moments as coordinates", 'coordinates = "natural"'
-    if not isinstance(law, AbstractContinuousNoise):
+    if formula.name == distributed_2025.NAME and not isinstance(law, WorkersNoise):
+        return f"{type(law).__name__}, which is not that of several workers", 'name = "workers" in [noise]'
+    if (
+        isinstance(law, WorkersNoise)
+        and law.message is Message.SIGN
+        and formula.name != distributed_2025.NAME
+    ):
+        return "the mean of signs, which is no gradient", f'models = ["{distributed_2025.NAME}"]'
+    if formula.channels > 1 and not isinstance(law, AbstractContinuousNoise):
         return (
-            f"{type(law).__name__}, whose noise is drawn as examples, not as normals",
-            'models = ["derived-1"], or a [noise] with a covariance: name = "gaussian"',
+            f"{type(law).__name__}, which is drawn, and a formula that needs more of a law than its covariance",
+            'models = ["derived-1"], or a [noise] with densities: name = "gaussian"',
         )
     if not isinstance(optimizer, SignSGD) and law.dof <= 2:
         return (

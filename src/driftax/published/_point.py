@@ -82,7 +82,9 @@ class Point:
         return jax.jvp(self.variance_at, (self.x,), (direction,))[1]
 
     def kick(self, normals: Vector) -> Vector:
-        """A gradient noise of the law's covariance."""
+        """A gradient noise of the law's covariance; for a sampled law it is the draw itself."""
+        if self.chain.noise.sampled:
+            return normals
         return jnp.sqrt(self.variance) * self._correlated(normals, 0)
 
     def square_kick(self, normals: Vector) -> Vector:

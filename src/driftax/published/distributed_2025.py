@@ -1,4 +1,7 @@
-"""Distributed and compressed variants over N workers: coefficients of their equations, per unit of `t = step * eta`.
+"""Distributed and compressed variants over N workers: DSGD, DCSGD, DSignSGD.
+
+As a model, `distributed-2025` is the equation of SGD with the law of the mean message (`driftax.noise.WorkersNoise`).
+The functions are its coefficients in closed form, per unit of `t = step * eta`.
 
 Source: compagnonidistributed2025 (DSGD, DCSGD, DSignSGD); the compressor's covariance is re-derived.
 """
@@ -10,7 +13,52 @@ from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
 from driftax._errors import DriftaxError
-from driftax._types import Scalar, Vector
+from driftax._types import Scalar, Slots, Vector
+from driftax.equation.published import Formula
+from driftax.noise import WorkersNoise
+from driftax.optimizer import SGD
+from driftax.published._point import Point
+
+NAME = "distributed-2025"
+
+
+def _drift(chain, number, z) -> Slots:
+    """`-eta E[message]`: the gradient, or the mean sign."""
+    at, law = Point(chain, number, z), chain.noise
+    assert isinstance(law, WorkersNoise)
+    inside = at.force - chain.objective.gradient(at.x)  # an L2 decay
+    return (-at.rate * (law.mean(chain.objective, at.x) + inside + at.decay * at.x))[None]
+
+
+def _noise(chain, number, z, normals) -> Slots:
+    at = Point(chain, number, z)
+    return (-at.rate * at.kick(normals[0]))[None]
+
+
+FORMULAS: dict[str, dict[type, Formula]] = {
+    NAME: {
+        SGD: Formula(
+            NAME,
+            "Compagnoni et al., distributed",
+            "compagnonidistributed2025 (DSGD, DCSGD, DSignSGD)",
+            1,
+            _drift,
+            _noise,
+            1,
+            True,
+            (
+                (
+                    "Equation",
+                    r"dX_t = -\mathbb{E}[C(g)]\,dt - \theta X_t\,dt + \sqrt{\eta/N}\,\bar\Sigma^{1/2} dW_t",
+                ),
+                (
+                    "Noise",
+                    r"\bar\Sigma = \operatorname{Cov}[C(g)],\quad C\ \text{what one of N workers sends}",
+                ),
+            ),
+        )
+    }
+}
 
 
 def dsgd_covariance(

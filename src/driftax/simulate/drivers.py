@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -127,18 +128,20 @@ class BatchDriver(AbstractDriver):
         return jnp.asarray(hadamard(self.parts) / np.sqrt(self.parts))
 
     def noise(self, equation, number, z, draw, driver):
-        if isinstance(equation, PublishedEquation) or not equation.stochastic:
-            return jnp.zeros_like(z)
         chain = equation.chain
         gradient = self.law.gradients(chain.objective, chain.params(z))
+        if isinstance(equation, PublishedEquation):
+            return equation.step_noise(number, z, self._centred(gradient, draw, driver)[None])
+        if not equation.stochastic:
+            return jnp.zeros_like(z)
+        return self._centred(lambda drawn: chain.increment(number, z, gradient(drawn)), draw, driver)
 
-        def increment(drawn):
-            return chain.increment(number, z, gradient(drawn))
-
-        steps = jax.vmap(jax.vmap(increment))(draw)
+    def _centred(self, function: Callable[[Any], Array], draw: Any, driver: Array) -> Array:
+        """`sum_i H_ji zeta_i / sqrt(parts)` of a function of one draw."""
+        values = jax.vmap(jax.vmap(function))(draw)
         scale = math.sqrt(self.fresh / (self.fresh + 1))
-        zeta = scale * (steps[:, 0] - jnp.mean(steps[:, 1:], axis=1))
-        return jnp.einsum("i,isd->sd", driver.astype(z.dtype), zeta)
+        zeta = scale * (values[:, 0] - jnp.mean(values[:, 1:], axis=1))
+        return jnp.tensordot(driver.astype(zeta.dtype), zeta, 1)
 
 
 def channels_of(equations: tuple[OnState, ...]) -> int:

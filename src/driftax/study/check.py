@@ -97,15 +97,32 @@ def _check_steps(study: Study) -> None:
                     f"{key} = {count}, which is {count / scale:g} steps of the rung {scale:g}",
                     f"a ladder with a whole number of steps, {key}/s, on every rung s: [1.0, 0.5, 0.25]",
                 )
-        batch_size = getattr(study.noise, "batch_size", None)
-        if batch_size is not None and study.regime.regime is Regime.BATCH_EQUIVALENT:
-            size = batch_size * scale
-            if not _whole(size) or round(size) < 1:
-                raise DriftaxError(
-                    "[noise] batch_size",
-                    f"batch_size = {batch_size}, which is {size:g} examples on the rung {scale:g}",
-                    "a batch_size that every rung divides: the batch-equivalent regime multiplies it by s",
-                )
+        _check_batch(study, scale)
+
+
+def _check_batch(study: Study, scale: float) -> None:
+    """The batch of a sampled law must be a whole number on every rung of the batch-equivalent regime."""
+    noise, regime = study.noise, study.regime.regime
+    if getattr(noise, "svag", False):
+        if regime is Regime.BALLISTIC:
+            raise DriftaxError(
+                "[noise] svag",
+                "svag = true in the ballistic regime, where noise does not grow",
+                '[regime] name = "batch-equivalent", or no svag',
+            )
+        return
+    for key in ("batch_size", "workers"):
+        count = getattr(noise, key, None)
+        if count is None or regime is Regime.BALLISTIC:
+            continue
+        size = count * scale
+        if not _whole(size) or round(size) < 1:
+            what = "examples" if key == "batch_size" else "workers"
+            raise DriftaxError(
+                f"[noise] {key}",
+                f"{key} = {count}, which is {size:g} {what} on the rung {scale:g}",
+                f"a {key} that every rung divides: the batch-equivalent regime multiplies it by s",
+            )
 
 
 def _whole(value: float) -> bool:

@@ -232,12 +232,12 @@ class Experiment(NamedTuple):
         record = tuple(_whole(step / scale, "record") for step in self.record)
         self._check_coordinates(record[-1] * parts * channels_of(natural) * self.start.shape[1])
         stream = stream_for(self.randomness, natural, record[-1], self._leaf)
-        driver = driver_for(chain, natural, parts, fresh, stream)
+        own = _as(self.precision, chain)
         rung = Rung(
-            _as(self.precision, chain),
+            own,
             _as(self.precision, equations),
             self.scheme,
-            driver,
+            driver_for(own, natural, parts, fresh, stream),
             Observables(self.chain.objective, self.chain.slots, self.observables),
             of_models,
             self._leaf,

@@ -43,6 +43,7 @@ from driftax.study._value import Study as Study
 from driftax.study.check import MOMENTS, checked, named_build
 from driftax.study.messages import QUOTED, nearest, refuse_name, shown
 from driftax.study.sections import (
+    LAWS,
     LIST,
     NOISES,
     OBJECTIVES,
@@ -175,26 +176,32 @@ def _named(table: dict[str, Any], section: str, classes: dict[str, type[Section]
     if name not in known:
         refuse_name(f"[{section}] name", name, known)
     if name in classes:
-        return _section(classes[name], _with_schedules(classes[name], values, section), section)
+        return _section(classes[name], _with_tables(classes[name], values, section), section)
     _check_optax(name, values)
     return _section(OptaxSection, values, section)
 
 
-def _with_schedules(model: type[Section], values: dict[str, Any], section: str) -> dict[str, Any]:
-    """The values with every table of a schedule read."""
-    keys = [key for key in values if key in model.model_fields and key.endswith(SCHEDULE)]
-    return {**values, **{key: _schedule(section, key, values[key]) for key in keys}}
+def _with_tables(model: type[Section], values: dict[str, Any], section: str) -> dict[str, Any]:
+    """The values with every table inside the section read: schedules, and the law of a worker."""
+    read = dict(values)
+    for key in values.keys() & model.model_fields.keys():
+        if key.endswith(SCHEDULE):
+            example = f'{key} = {{name = "cosine", steps = 100, end = 0.1}}'
+            read[key] = _inner(section, key, values[key], SCHEDULES, example)
+        elif key == "law":
+            example = 'law = {name = "gaussian", covariance = 0.25}'
+            read[key] = _inner(section, key, values[key], LAWS, example)
+    return read
 
 
-def _schedule(section: str, key: str, values: Any) -> Section:
+def _inner(section: str, key: str, values: Any, classes: dict[str, type[Section]], example: str) -> Section:
     if not isinstance(values, dict) or "name" not in values:
         found = "no name" if isinstance(values, dict) else f"{key} = {shown(values)}"
-        example = f'{key} = {{name = "cosine", steps = 100, end = 0.1}}'
         raise DriftaxError(f"[{section}] {key}", found, example)
     name = values["name"]
-    if name not in SCHEDULES:
-        refuse_name(f"[{section}] {key}.name", name, SCHEDULES)
-    return _section(SCHEDULES[name], values, section, f"{key}.")
+    if name not in classes:
+        refuse_name(f"[{section}] {key}.name", name, classes)
+    return _section(classes[name], values, section, f"{key}.")
 
 
 def _start(values: Any, optimizer: Any) -> StartSection:

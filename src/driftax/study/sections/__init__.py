@@ -6,6 +6,7 @@ What sections must be to each other is checked in `driftax.study.check`.
 from driftax.study.sections.compare import CompareSection as CompareSection
 from driftax.study.sections.compare import RegimeSection as RegimeSection
 from driftax.study.sections.compare import StartSection as StartSection
+from driftax.study.sections.noise import LAWS as LAWS
 from driftax.study.sections.noise import NOISES as NOISES
 from driftax.study.sections.noise import NoiseSection as NoiseSection
 from driftax.study.sections.objective import OBJECTIVES as OBJECTIVES

@@ -7,15 +7,20 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from driftax.noise import (
+    AbstractContinuousNoise,
     AbstractGradientNoise,
+    AbstractSampledNoise,
     EmpiricalNoise,
     GaussianMixture,
     GaussianNoise,
     LabelNoise,
     LinearRegressionNoise,
+    Message,
     MinibatchNoise,
     SkewedNoise,
     StudentT,
+    TwiceDrawn,
+    WorkersNoise,
 )
 from driftax.study.sections.values import (
     _ENTRIES,
@@ -79,15 +84,33 @@ class MixtureSection(Section):
         return GaussianMixture(self.weights, self.means, self.deviations, self.scale)
 
 
-class EmpiricalSection(Section):
+class PickedSection(Section):
+    """A law that picks from finitely many vectors.
+
+    With `svag` the batch-equivalent ladder keeps the batch: noise grows through two draws per step instead.
+    """
+
+    batch_size: AtLeastOne
+    replacement: Flag = True
+    svag: Flag = False
+
+    def build(self) -> AbstractGradientNoise:
+        law = self.once()
+        return TwiceDrawn(law) if self.svag else law
+
+    def once(self) -> AbstractSampledNoise:
+        """The law of one draw."""
+        raise NotImplementedError
+
+
+class EmpiricalSection(PickedSection):
     """Recorded gradients: the mean of `batch_size` of them is drawn afresh each step, about their mean."""
 
     name: Literal["empirical"]
     file: Annotated[str, Field(strict=True, description='"gradients.npz", relative to the study file')]
     batch_size: AtLeastOne = 1
-    replacement: Flag = True
 
-    def build(self) -> AbstractGradientNoise:
+    def once(self) -> AbstractSampledNoise:
         return EmpiricalNoise.load(self._folder / self.file, self.batch_size, self.replacement)
 
 
@@ -112,15 +135,35 @@ class LabelNoiseSection(Section):
         return LabelNoise(self.variance)
 
 
-class MinibatchSection(Section):
+class MinibatchSection(PickedSection):
     """The minibatch law of a finite sum, drawn afresh each step."""
 
     name: Literal["minibatch"]
-    batch_size: AtLeastOne
-    replacement: Flag = True
+
+    def once(self) -> AbstractSampledNoise:
+        return MinibatchNoise(self.batch_size, self.replacement)
+
+
+class WorkersSection(Section):
+    """Several workers: the mean of their gradients, of their sparsified gradients (`keep`), or of their signs."""
+
+    name: Literal["workers"]
+    workers: AtLeastOne
+    law: Annotated[
+        GaussianSection | StudentTSection,
+        Field(
+            description='the law of one worker\'s gradient, such as {name = "gaussian", covariance = 0.25}',
+        ),
+    ]
+    message: Annotated[
+        Literal["gradient", "sparse", "sign"], Field(description='"gradient", "sparse" or "sign"')
+    ] = "gradient"
+    keep: Positive = 1.0
 
     def build(self) -> AbstractGradientNoise:
-        return MinibatchNoise(self.batch_size, self.replacement)
+        law = self.law.build()
+        assert isinstance(law, AbstractContinuousNoise)
+        return WorkersNoise(law, self.workers, Message(self.message), self.keep)
 
 
 NoiseSection = (
@@ -132,6 +175,7 @@ NoiseSection = (
     | EmpiricalSection
     | LinearRegressionSection
     | LabelNoiseSection
+    | WorkersSection
 )
 NOISES: dict[str, type[Section]] = {
     "gaussian": GaussianSection,
@@ -142,4 +186,6 @@ NOISES: dict[str, type[Section]] = {
     "empirical": EmpiricalSection,
     "linear_regression": LinearRegressionSection,
     "label_noise": LabelNoiseSection,
+    "workers": WorkersSection,
 }
+LAWS: dict[str, type[Section]] = {name: NOISES[name] for name in ("gaussian", "student_t")}  # of one worker
