@@ -24,6 +24,7 @@ from driftax import (
 )
 from driftax.equation import Method
 from driftax.equation.extended import extend
+from driftax.noise import WorkersNoise
 from driftax.objective import FunctionObjective
 from driftax.optimizer import DecayForm, Denominator, MomentumForm
 from driftax.published import MODELS, claimed, models_of, publish
@@ -204,7 +205,13 @@ def test_a_published_model_moves_along_the_ladder(model):
         o for o in (SGD(0.1), SignSGD(0.1), rmsprop(*PREVIOUS), adam(*PREVIOUS)) if runs(model, o)
     )
     regime = BATCH if model.endswith("extended") else BALLISTIC
-    chain = Chain(Quadratic(jnp.eye(3)), GaussianNoise(0.2), optimizer, regime)
+    law = GaussianNoise(0.2)
+    chain = Chain(
+        Quadratic(jnp.eye(3)),
+        WorkersNoise(law, 4) if model.startswith("distributed") else law,
+        optimizer,
+        regime,
+    )
     equation = publish(model, chain)
     assert equation.weak_order == claimed(model)
     assert float(equation.at(0.25).time_step) == pytest.approx(0.25 * float(chain.time_step))

@@ -138,7 +138,7 @@ def _gradient(chain: Chain) -> str:
         )
     if isinstance(chain.noise, WorkersNoise):
         return (
-            r"g_k = \frac{1}{N} \sum_{j \le N} C(\nabla f(x_k) + \zeta_{k,j}),\quad "
+            r"g_k = \frac{1}{N} \sum_j C(\nabla f(x_k) + \zeta_{k,j}),\quad "
             rf"N = {latex_number(chain.noise.batch_size)},\quad {_SENT[chain.noise.message]}"
         )
     if isinstance(chain.noise, StudentT):
