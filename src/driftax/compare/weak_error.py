@@ -13,8 +13,6 @@ from driftax.compare.order_test import RungError
 from driftax.simulate.ensemble import LeafStatistics, Rung, Start, run_leaves
 from driftax.statistics.streaming import Moments, as_one_value, controlled, merge
 
-CHUNK = 8  # leaves that are run, sent and stored together
-
 
 class Leaves(NamedTuple):
     """Consecutive leaves: `members` members from the leaf `first` on; the last leaf may count in part."""
@@ -54,6 +52,15 @@ class RungStudy:
         self.failed = np.zeros((len(record), 1 + len(rung.equations)), dtype=int)
 
     @property
+    def chunk(self) -> int:
+        """Leaves that are run, sent and stored together."""
+        return self.rung.chunk
+
+    def in_a_row(self, leaves: int) -> int:
+        """How many chunks are best run in a row where so many leaves are; a chunk that is dear is run alone."""
+        return 1 if self.chunk == 1 else -(-leaves // self.chunk)
+
+    @property
     def moments(self) -> Moments:
         """Of all independent values so far: of members, or of leaves whose members depend on each other."""
         if self._moments is None:
@@ -66,28 +73,28 @@ class RungStudy:
             self.add(leaves, self.run(leaves))
 
     def missing(self, members: int) -> list[Leaves]:
-        """The leaves that bring the ensemble to `members` members, cut where their number is a multiple of `CHUNK`."""
+        """The leaves that bring the ensemble to `members` members, cut where their number is a multiple of `chunk`."""
         if members <= self.members:
             return []
         if self.members % self.rung.leaf:
             raise ValueError("an ensemble whose last leaf is not whole cannot grow")
-        whole = CHUNK * self.rung.leaf
+        whole = self.chunk * self.rung.leaf
         cuts = [self.members, *range((self.members // whole + 1) * whole, members, whole), members]
         return [
             Leaves(begin // self.rung.leaf, end - begin) for begin, end in zip(cuts, cuts[1:], strict=False)
         ]
 
-    def run(self, leaves: Leaves, room: int = CHUNK) -> LeafStatistics:
+    def run(self, leaves: Leaves, room: int = 1) -> LeafStatistics:
         """The statistics of leaves, which do not depend on what else was run.
 
         Args:
             leaves: which.
-            room: of how many leaves the number that is compiled is a multiple.
+            room: of how many chunks the number that is compiled is a multiple.
         """
         leaf = self.rung.leaf
         sizes = np.full(-(-leaves.members // leaf), leaf)
         sizes[-1] = leaves.members - leaf * (len(sizes) - 1)
-        padded = np.pad(sizes, (0, -len(sizes) % room))
+        padded = np.pad(sizes, (0, -len(sizes) % (room * self.chunk)))
         segments = np.diff(np.asarray([int(self.start.handover), *self.record]))
         return run_leaves(self.rung, self.key, leaves.first, padded, self.start, segments).part(0, len(sizes))
 

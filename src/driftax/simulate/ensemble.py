@@ -34,6 +34,7 @@ from driftax.statistics.observables import Observables
 from driftax.statistics.streaming import Moments
 
 _START = 2**32 - 1  # no step has this number
+CHUNK = 8  # leaves of elementwise laws
 LEAF = 1024  # members of a leaf for elementwise laws: a few arrays of it fit a core's cache
 LARGE_LEAF = (
     4096  # where a step takes so little that starting its kernels counts, or members share out a space
@@ -72,6 +73,7 @@ class Rung(eqx.Module):
         observables: functions of the natural state whose means are taken.
         leaf: members of a leaf.
         controls: whether there are controls, where they exist.
+        chunk: leaves that are run, sent and stored together.
     """
 
     chain: Chain
@@ -82,6 +84,7 @@ class Rung(eqx.Module):
     levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     leaf: int = eqx.field(static=True)
     controls: bool = eqx.field(static=True, default=True)
+    chunk: int = eqx.field(static=True, default=CHUNK)
 
     def controlled(self, state: int) -> bool:
         """Whether a state of that many coordinates has controls."""

@@ -22,8 +22,10 @@ from driftax.equation import Method
 from driftax.equation.extended import Equation, ExtendedEquation
 from driftax.equation.factor import has_channels
 from driftax.equation.published import PublishedEquation
+from driftax.simulate import reweighting
 from driftax.simulate.drivers import AbstractDriver, OnState
 from driftax.simulate.long_chain import has_long_chain, long_chain, scores
+from driftax.simulate.reweighting import ReweightingDriver
 from driftax.simulate.schemes import AbstractScheme, NearlyAdditive
 
 COLOURED_SCHEME = NearlyAdditive()  # the linear noise of an extended equation moves by O(h) along itself
@@ -31,6 +33,9 @@ COLOURED_SCHEME = NearlyAdditive()  # the linear noise of an extended equation m
 
 def over_members(function: Callable, *arguments):
     """`function` of one member, for members on the last axis of every argument and result."""
+    if all(leaf.shape[-1] == 1 for leaf in jax.tree.leaves(arguments)):  # a map over one is a slower program
+        alone = function(*jax.tree.map(lambda leaf: leaf[..., 0], arguments))
+        return jax.tree.map(lambda leaf: leaf[..., None], alone)
     return jax.vmap(function, in_axes=-1, out_axes=-1)(*arguments)
 
 
@@ -75,6 +80,12 @@ def equation_step(
     draw: Draw,
 ) -> Float[Array, "slots dim member"]:
     """The members after one optimizer step of an equation, in `level` substeps."""
+    if isinstance(driver, ReweightingDriver):
+        return over_members(
+            lambda z, drawn: _reweighted_step(equation, level, number, z, driver.part_drivers(drawn)),
+            members,
+            draw.members,
+        )
     if isinstance(equation, ExtendedEquation):
         return over_members(
             lambda z, drawn: _extended_step(equation, level, number, z, driver.part_drivers(drawn)),
@@ -101,6 +112,17 @@ def equation_step(
     dim = members.shape[1]
     long = eqx.tree_at(lambda e: e.chain, equation, long_chain(equation.chain, dim))
     return _short(step(long, _long(members), draw.long), dim)
+
+
+def _reweighted_step(equation: Equation, level: int, number: Scalar, z: Slots, weights: Array) -> Slots:
+    """One optimizer step of one member of an equation under reweighted examples, in `level` substeps."""
+    assert not isinstance(equation, ExtendedEquation)
+
+    def one(z, inside):
+        begin, dt, (own,) = inside
+        return reweighting.substep(equation, begin, dt, z, own), None
+
+    return jax.lax.scan(one, z, _substeps(number, level, 1, weights))[0]
 
 
 def _is_directional(equation: OnState, scheme: AbstractScheme) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from driftax.compare.order_test import RungError
-from driftax.compare.weak_error import CHUNK, RungStudy
+from driftax.compare.weak_error import RungStudy
 from driftax.statistics.intervals import normal_quantile
 from driftax.study.chunks import missing
 from driftax.study.growth import Progress, Workshop, grow, part, stored_members, tell_of_stored, work
@@ -98,7 +98,7 @@ def grow_to(
         Whether all are.
     """
     wanted = [
-        max(CHUNK * study.rung.leaf, stored_members(workshop.store, study, rung))
+        max(study.chunk * study.rung.leaf, stored_members(workshop.store, study, rung))
         for rung, study in enumerate(studies)
     ]
     tell_of_stored(workshop.store, missing(studies, wanted, bias=True))
@@ -134,7 +134,7 @@ def _next_members(studies: Sequence[RungStudy], accuracy: Accuracy, affordable: 
     share = min(1.0, affordable / asked) if asked else 0.0
     grown = []
     for study, goal in zip(studies, goals, strict=True):
-        chunk = CHUNK * study.rung.leaf
+        chunk = study.chunk * study.rung.leaf
         more = share * (goal - study.members)
         grown.append(chunk * math.ceil((study.members + more) / chunk))
     return grown

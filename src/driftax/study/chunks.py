@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
-from driftax.compare.weak_error import CHUNK, Leaves, RungStudy
+from driftax.compare.weak_error import Leaves, RungStudy
 
 
 class Chunk(NamedTuple):
@@ -40,8 +40,8 @@ def whole_chunks(study: RungStudy, rung: int) -> Iterator[Chunk]:
     """All chunks of an ensemble that count in full, without end."""
     leaf, first = study.rung.leaf, 0
     while True:
-        yield Chunk(rung, False, Leaves(first, CHUNK * leaf))
-        first += CHUNK
+        yield Chunk(rung, False, Leaves(first, study.chunk * leaf))
+        first += study.chunk
 
 
 def missing(
@@ -55,7 +55,7 @@ def missing(
         studies: of all rungs.
         wanted: members of each.
         bias: whether their bias is measured.
-        together: chunks of a rung in a turn.
+        together: leaves of a rung in a turn.
     """
     first = [
         Chunk(rung, True, leaves)
@@ -66,6 +66,7 @@ def missing(
     turns = []
     for rung, (study, members) in enumerate(zip(studies, wanted, strict=True)):
         own = [Chunk(rung, False, leaves) for leaves in study.missing(members)]
-        turns.append([own[i : i + together] for i in range(0, len(own), together)])
+        length = study.in_a_row(together)
+        turns.append([own[i : i + length] for i in range(0, len(own), length)])
     in_turn = chain.from_iterable(chain.from_iterable(zip_longest(*turns, fillvalue=[])))
     return [*first, *in_turn]

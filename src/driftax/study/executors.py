@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 
-from driftax.compare.weak_error import CHUNK, Leaves, RungStudy
+from driftax.compare.weak_error import Leaves, RungStudy
 from driftax.simulate.ensemble import LeafStatistics
 from driftax.study.chunks import Chunk
 from driftax.study.identity import arithmetic
@@ -28,7 +28,7 @@ class AbstractExecutor(abc.ABC):
     """Computes chunks.
 
     Attributes:
-        together: chunks of a rung that are best handed over in a row.
+        together: leaves of a rung that are best handed over in a row.
         arithmetic: what rounds where they are computed.
         words: who computes, for the provenance.
     """
@@ -49,7 +49,7 @@ class LocalExecutor(AbstractExecutor):
 
     def __init__(self) -> None:
         self.arithmetic = arithmetic()
-        self.together = -(-max(_LEAVES, len(jax.devices())) // CHUNK)
+        self.together = max(_LEAVES, len(jax.devices()))
 
     def run(self, studies: Sequence[RungStudy], chunks: Iterable[Chunk]) -> Iterator[Done]:
         """Computes chunks in the order given, but for those that measure a bias, which run beside the others.
@@ -59,7 +59,7 @@ class LocalExecutor(AbstractExecutor):
         beside = ThreadPoolExecutor(max_workers=1)
         small: list[tuple[Chunk, Future]] = []
         try:
-            for row in _rows(chunks, self.together):
+            for row in _rows(studies, chunks, self.together):
                 first = row[0]
                 ensemble = first.ensemble(studies[first.rung])
                 if first.refinement:
@@ -73,17 +73,20 @@ class LocalExecutor(AbstractExecutor):
 
     def _together(self, ensemble: RungStudy, row: list[Chunk]) -> Iterator[Done]:
         members = sum(chunk.leaves.members for chunk in row)
-        block = ensemble.run(Leaves(row[0].leaves.first, members), room=self.together * CHUNK)
+        block = ensemble.run(Leaves(row[0].leaves.first, members), room=ensemble.in_a_row(self.together))
         for place, chunk in enumerate(row):
-            yield Done(chunk, block.part(place * CHUNK, (place + 1) * CHUNK))
+            yield Done(chunk, block.part(place * ensemble.chunk, (place + 1) * ensemble.chunk))
 
 
-def _rows(chunks: Iterable[Chunk], longest: int) -> Iterator[list[Chunk]]:
+def _rows(studies: Sequence[RungStudy], chunks: Iterable[Chunk], leaves: int) -> Iterator[list[Chunk]]:
     """Chunks that follow each other in one ensemble."""
     row: list[Chunk] = []
     for chunk in chunks:
-        follows = row and row[-1][:2] == chunk[:2] and row[-1].leaves.first + CHUNK == chunk.leaves.first
-        if row and (not follows or len(row) == longest):
+        study = studies[chunk.rung]
+        follows = (
+            row and row[-1][:2] == chunk[:2] and row[-1].leaves.first + study.chunk == chunk.leaves.first
+        )
+        if row and (not follows or len(row) == study.in_a_row(leaves)):
             yield row
             row = []
         row.append(chunk)

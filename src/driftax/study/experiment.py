@@ -20,9 +20,17 @@ from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import Equation, ExtendedEquation, extend
 from driftax.regime import Regime
 from driftax.simulate.drivers import channels_of, driver_for, stream_for
-from driftax.simulate.ensemble import LARGE_LEAF, LEAF, Rung, Start
+from driftax.simulate.ensemble import CHUNK, LARGE_LEAF, LEAF, Rung, Start
 from driftax.simulate.normals import Randomness
-from driftax.simulate.schemes import SCHEMES, AbstractScheme, Integration, Splitting, WeakOrderTwo
+from driftax.simulate.reweighting import reweighted, reweighted_equation, reweighting_driver
+from driftax.simulate.schemes import (
+    SCHEMES,
+    AbstractScheme,
+    EulerMaruyama,
+    Integration,
+    Splitting,
+    WeakOrderTwo,
+)
 from driftax.simulate.sobol import MOST_COORDINATES
 from driftax.simulate.steps import scheme_of
 from driftax.statistics.observables import Observables
@@ -34,6 +42,7 @@ _GAUSSIAN_NODES = 3  # exact for the moments an order-2 equation needs
 _BATCH_NODES = 2  # the same in the ballistic regime, where the fourth moment of a step is O(h^4)
 _LEAF_NUMBERS = 2**17  # of one array of a leaf: more of them would not fit a core's cache
 _SMALLEST_LEAF = 64
+_LARGE = 1000  # parameters
 _BATCH_LEAF = 32  # members of a leaf that holds per-example gradients
 _FRESH_BATCHES = 16  # of the noise of a minibatch law; more of them couple it closer to the optimizer
 _FEW_BATCHES = 2  # where the coupling is of no use
@@ -86,6 +95,20 @@ class Experiment(NamedTuple):
         return self.chain.noise.sampled
 
     @property
+    def large(self) -> bool:
+        """Whether one member is as much work as is best done at once: a network, say."""
+        return self.start.shape[1] > _LARGE
+
+    @property
+    def reweighted(self) -> bool:
+        """Whether the noise of equations comes from reweighted examples."""
+        return reweighted(self.chain, _LARGE)
+
+    @property
+    def _extrapolates(self) -> bool:
+        return self.integration.extrapolate and (not self.minibatch or self.reweighted)
+
+    @property
     def _splits(self) -> bool:
         """Whether a minibatch law drives an equation with small noise."""
         return self.minibatch and self.chain.regime is Regime.BALLISTIC
@@ -93,8 +116,12 @@ class Experiment(NamedTuple):
     @property
     def scheme(self) -> AbstractScheme:
         """The one asked for; else small noise is split off, and noise of order 1 takes a scheme of order 2."""
+        if self.reweighted:
+            return EulerMaruyama()
         if self.integration.scheme is not None:
             return SCHEMES[self.integration.scheme]()
+        if self.large:  # a step of it is a pass through the data
+            return EulerMaruyama()
         ballistic = self.chain.regime is Regime.BALLISTIC
         return Splitting() if ballistic or self.minibatch else WeakOrderTwo()
 
@@ -109,7 +136,7 @@ class Experiment(NamedTuple):
         """How equations are integrated, in words."""
         coarse, fine = self.levels
         name = next(name for name, scheme in SCHEMES.items() if isinstance(self.scheme, scheme))
-        if self.integration.extrapolate and not self.minibatch:
+        if self._extrapolates:
             return f"{name}, {coarse} and {fine} substeps per step, extrapolated"
         return f"{name}, {coarse} substeps per step"
 
@@ -131,6 +158,8 @@ class Experiment(NamedTuple):
 
     @property
     def _leaf(self) -> int:
+        if self.large:
+            return 1
         if self.minibatch:
             return _BATCH_LEAF
         most = LEAF if self.randomness is Randomness.COUNTER else LARGE_LEAF
@@ -164,7 +193,8 @@ class Experiment(NamedTuple):
                 'randomness = "counter"',
             )
         for model in self.models:
-            self.equation(model, self.chain, at=self.look_at, nodes=derivation_nodes(self.chain))
+            at = None if self.large else self.look_at  # moments of whole steps there are moments of networks
+            self.equation(model, self.chain, at=at, nodes=derivation_nodes(self.chain))
 
     def _check_coordinates(self, normals: int) -> None:
         """Refuses Sobol' points where a member needs more normals than they have coordinates."""
@@ -191,6 +221,8 @@ class Experiment(NamedTuple):
             return published.publish(model, chain)
         if model == EXTENDED and self.log_second_moments:
             chain = _with_log(chain)  # `check` judges natural coordinates, but these are refused
+        if self.reweighted and model != EXTENDED:
+            return reweighted_equation(chain, self.claimed(model), model != "ode")
         equation = derive(
             chain,
             weak_order=self.claimed(model),
@@ -206,7 +238,7 @@ class Experiment(NamedTuple):
 
     def rung_study(self, position: int, seed: int) -> RungStudy:
         """The ensemble of one rung of the ladder, with no member run yet (nor of its `refinement`)."""
-        if self.integration.extrapolate and not self.minibatch:
+        if self._extrapolates:
             return self._study(position, seed, self.levels, 0)
         study = self._study(position, seed, self.levels[:1], _FRESH_BATCHES)
         # Batches are dear: only on the rung whose bias the verdict asks for.
@@ -237,11 +269,14 @@ class Experiment(NamedTuple):
             own,
             _as(self.precision, equations),
             self.scheme,
-            driver_for(own, natural, parts, fresh, stream),
+            reweighting_driver(own, parts)
+            if self.reweighted
+            else driver_for(own, natural, parts, fresh, stream),
             Observables(self.chain.objective, self.chain.slots, self.observables),
             of_models,
             self._leaf,
             self.integration.controls,
+            1 if self.large else CHUNK,
         )
         start = Start(
             _as(self.precision, self.start),

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 from typing import NamedTuple
 
-from driftax.compare.weak_error import CHUNK, RungStudy
+from driftax.compare.weak_error import RungStudy
 from driftax.study.chunks import Chunk, missing, whole_chunks
 from driftax.study.executors import AbstractExecutor, Done, LocalExecutor
 from driftax.study.store import AbstractStore, NoStore
@@ -83,7 +83,7 @@ def tell_of_stored(store: AbstractStore, chunks: Sequence[Chunk]) -> None:
 def stored_members(store: AbstractStore, study: RungStudy, rung: int) -> int:
     """The members of a rung whose chunks are stored, without a gap."""
     there = sum(1 for _ in takewhile(store.has, whole_chunks(study, rung)))
-    return there * CHUNK * study.rung.leaf
+    return there * study.chunk * study.rung.leaf
 
 
 def _finished(

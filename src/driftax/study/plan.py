@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from driftax._errors import DriftaxError
-from driftax.compare.weak_error import CHUNK, Leaves
+from driftax.compare.weak_error import Leaves
 from driftax.simulate.schemes import Integration
 from driftax.study.accuracy import Accuracy, members_wanted
 from driftax.study.executors import LocalExecutor
@@ -178,11 +178,12 @@ def _candidates(experiment: Experiment, trials: list[Trial]) -> Iterator[Integra
 
 def _tried(experiment: Experiment, accuracy: Accuracy, seed: int) -> Trial:
     """Runs as many leaves on every rung as a run takes at once, whose programs are then compiled already."""
-    begun, room = time.monotonic(), LocalExecutor().together * CHUNK
+    begun, leaves_at_once = time.monotonic(), LocalExecutor().together
     members, seconds, taken, steps = [], [], 0.0, 0.0
     studies = [experiment.rung_study(position, seed) for position in range(len(experiment.ladder))]
     for position, study in enumerate(studies):
-        leaves = Leaves(0, room * study.rung.leaf)
+        room = study.in_a_row(leaves_at_once)
+        leaves = Leaves(0, room * study.chunk * study.rung.leaf)
         if position == 0:
             study.run(leaves, room)  # compiles
         before = time.monotonic()

@@ -7,7 +7,7 @@ import time
 from typing import NamedTuple
 
 from driftax.compare.order_test import Answer, OrderTest, Verdict
-from driftax.compare.weak_error import CHUNK, RungStudy
+from driftax.compare.weak_error import RungStudy
 from driftax.study.accuracy import Accuracy, grow_to
 from driftax.study.chunks import missing
 from driftax.study.experiment import Experiment
@@ -115,7 +115,7 @@ def _grown_members(studies: list[RungStudy], members: list[int], growth: float) 
     """The members of the rungs when the two finest, which decide, grow by a factor: whole chunks of them."""
     grown = list(members)
     for position in range(max(0, len(studies) - 2), len(studies)):
-        chunk = CHUNK * studies[position].rung.leaf
+        chunk = studies[position].chunk * studies[position].rung.leaf
         target = chunk * math.ceil(min(growth * studies[position].members, _MOST_MEMBERS) / chunk)
         grown[position] = max(members[position], target)
     return grown
@@ -127,7 +127,7 @@ def _first_members(studies: list[RungStudy], workshop: Workshop) -> list[int]:
     if len(looks) >= LOOKS:
         return list(looks[-1])
     stored = [stored_members(workshop.store, study, rung) for rung, study in enumerate(studies)]
-    return [max(there, CHUNK * study.rung.leaf) for there, study in zip(stored, studies, strict=True)]
+    return [max(there, study.chunk * study.rung.leaf) for there, study in zip(stored, studies, strict=True)]
 
 
 def _growth_affordable(studies: list[RungStudy], computed: float, begun: float, deadline: float) -> float:
