@@ -49,7 +49,9 @@ def _started(params: tuple[float, float], gradient: tuple[float, float], sigma: 
 
 
 _QUADRATIC_START = ((2.0, 2.0), (2.0, 4.0))
-_SADDLE_START = ((2.0, 0.01), (2.0, -0.01 + 1e-6))
+# The second moment of the escaping coordinate is not stated; at 1 both numbers come out. From (gradient)^2 + sigma^2 =
+# 2e-4 the first steps are 70 times longer there, and the largest error is 0.20 %, of which 0.07 % without v_{k+1}.
+_SADDLE_START = ((2.0, 0.01), (2.0, 1.0))
 _ROSENBROCK_START = ((-1.0, 1.0), (-4.0, 0.0))
 _GRID = 0.5  # the largest error depends on the times looked at: two tables of the theory page differ by 0.2
 _TRACKED = (
