@@ -13,7 +13,7 @@ from driftax.reproduce._value import Answer, Experiment, Part, Results, Row
 from driftax.reproduce.judge import drawn, mean, tracking
 
 _SIGMAS = 4.0
-_KEPT = 10.0  # percent of the range below which two runs are called the same
+_KEPT = 5.0  # percent of the range below which two runs are called the same
 _MODELS = ["derived-1", "derived-2"]
 
 
