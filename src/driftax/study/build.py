@@ -76,7 +76,8 @@ def natural_start(study: Study, chain: Chain) -> Slots:
     params = start_params(study)
     initial = chain.optimizer.pack(chain.optimizer.init(params)) * chain.units
     given = study.start.arrays()
-    return jnp.stack([given.get(slot, row) for slot, row in zip(chain.slots, initial, strict=True)])
+    rows = zip(chain.slots, initial, strict=True)
+    return jnp.stack([jnp.broadcast_to(given.get(slot, row), row.shape) for slot, row in rows])
 
 
 def read_state(path: str | Path, chain: Chain) -> tuple[Slots, float]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from driftax._errors import DriftaxError
 from driftax.objective import FunctionObjective
@@ -141,13 +142,13 @@ def _check_start(study: Study, optimizer: AbstractOptimizer, dim: int | None, ha
                 f'{slot} for "{study.optimizer.name}", whose state is {", ".join(slots)}',
                 f"no {slot}",
             )
-        if len(value) != dim:
+        if isinstance(value, tuple) and len(value) != dim:
             raise DriftaxError(
                 f"[start] {slot}",
                 f"{slot} with {len(value)} entries for an objective of {dim} parameters",
                 f"{slot} = a list of {dim} numbers",
             )
-        if optimizer.slots[slot] == 2 and min(value) < 0:
+        if optimizer.slots[slot] == 2 and np.min(value) < 0:
             found = f"{slot} = {shown(value)}"
             raise DriftaxError(f"[start] {slot}", found, f"{slot} = a list of numbers of 0 or more")
     if start.handover is not None:
@@ -197,7 +198,7 @@ def _check_coordinates(study: Study, compare: CompareSection, optimizer: Abstrac
         return
     own = zip(optimizer.slots.items(), optimizer.init(jnp.zeros(1)), strict=True)
     for (slot, power), first in own:
-        if power == 2 and min(start.moments.get(slot, first)) <= 0:
+        if power == 2 and np.min(start.moments.get(slot, first)) <= 0:
             raise DriftaxError(
                 '[compare] coordinates = "log"',
                 "second moments that start at 0, whose logarithm is -inf",

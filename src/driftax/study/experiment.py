@@ -193,8 +193,17 @@ class Experiment(NamedTuple):
                 'randomness = "counter"',
             )
         for model in self.models:
-            at = None if self.large else self.look_at  # moments of whole steps there are moments of networks
-            self.equation(model, self.chain, at=at, nodes=derivation_nodes(self.chain))
+            self.judged(model)
+
+    def judged(self, model: str) -> Equation:
+        """The equation of a model on rung 1, with what stands against its order where the study looks.
+
+        Not for a large model in the ballistic regime: nothing is refused there, and moments of whole steps of it are
+        many passes through the data.
+        """
+        unjudged = self.large and self.chain.regime is Regime.BALLISTIC
+        at = None if unjudged else self.look_at
+        return self.equation(model, self.chain, at=at, nodes=derivation_nodes(self.chain))
 
     def _check_coordinates(self, normals: int) -> None:
         """Refuses Sobol' points where a member needs more normals than they have coordinates."""

@@ -20,7 +20,7 @@ from driftax.simulate.schemes import Integration, NearlyAdditive
 from driftax.study.accuracy import Accuracy, half_width
 from driftax.study.build import build_chain, natural_start, state_to_look_at
 from driftax.study.chunks import missing
-from driftax.study.experiment import Experiment, derivation_nodes
+from driftax.study.experiment import Experiment
 from driftax.study.growth import Progress, Workshop, grow, tell_of_stored
 from driftax.study.spec import Study
 from driftax.study.verification import Verification, verify
@@ -266,6 +266,7 @@ def _errors_in_time(experiment: Experiment, done: Verification) -> list[dict[str
                         "time": [(begun + step) * step_length for step in study.record],
                         "weak_error": [e.weak_error for e in errors],
                         "standard_error": [e.standard_error for e in errors],
+                        "bias": [e.bias for e in errors],
                     }
                 )
     return rows
@@ -285,10 +286,9 @@ def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
         + (f", the first {experiment.handover} by the optimizer alone" if experiment.handover else ""),
         "integrator": experiment.integrator + _coloured_integrator(experiment),
     }
-    nodes = derivation_nodes(experiment.chain)
     equations = []
     for model in experiment.models:
-        shown = experiment.equation(model, experiment.chain, at=experiment.look_at, nodes=nodes)
+        shown = experiment.judged(model)
         equations.append(
             {
                 "model": model,

@@ -13,6 +13,7 @@ from driftax.study.sections.values import (
     AtLeastOne,
     AtLeastTwo,
     AtLeastZero,
+    Filled,
     Flag,
     Ladder,
     Section,
@@ -24,23 +25,24 @@ class StartSection(Section):
     """Where the comparison starts: a state, or the optimizer's own ensemble after `handover` steps.
 
     Beside `params` any vector of the optimizer's state may be given by its name (`mu`, `nu`, `nu_max`). The
-    `mu` of momentum is the moving average of gradients: (1 - decay) times the buffer of a heavy ball.
+    `mu` of momentum is the moving average of gradients: (1 - decay) times the buffer of a heavy ball. One number
+    stands for a vector of it.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    __pydantic_extra__: dict[str, Vector]
+    __pydantic_extra__: dict[str, Filled]
 
     params: Vector | None = Field(None, description=LIST)
     step: AtLeastZero = 0
     handover: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
 
     @property
-    def moments(self) -> dict[str, tuple[float, ...]]:
-        """The slots beside the params that are given."""
+    def moments(self) -> dict[str, Any]:
+        """The slots beside the params that are given: a tuple, or one number for all entries."""
         return dict(self.__pydantic_extra__ or {})
 
     def arrays(self) -> dict[str, Any]:
-        """The slots that are given, as arrays."""
+        """The slots that are given, as arrays that broadcast to their length."""
         params = {} if self.params is None else {"params": self.params}
         return {slot: jnp.asarray(value) for slot, value in {**params, **self.moments}.items()}
 

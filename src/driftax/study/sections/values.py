@@ -61,6 +61,7 @@ AtLeastZero = Annotated[int, Field(strict=True, ge=0, lt=_LARGEST, description="
 AtLeastOne = Annotated[int, Field(strict=True, ge=1, lt=_LARGEST, description="a whole number of 1 or more")]
 AtLeastTwo = Annotated[int, Field(strict=True, ge=2, lt=_LARGEST, description="a whole number of 2 or more")]
 Vector = Annotated[Any, _array(1), Field(description=LIST)]
+Filled = Annotated[Any, _array(0, 1), Field(description=f"{LIST}, or one number for all of them")]
 Matrix = Annotated[
     Any,
     _array(2),
