@@ -16,7 +16,9 @@ from driftax.reproduce.callisti_cases import (
 )
 
 
-def _quadratic(optimizer: str, models: list[str], eps: float = 0.1, start: str = "", dim: int = 2) -> str:
+def _quadratic(
+    optimizer: str, models: list[str], eps: float = 0.1, start: str = "", dim: int = 2, more: str = ""
+) -> str:
     """A dense Hessian with eigenvalues 0.5 and 1.5, and noise in proportion to it: setup B for two parameters."""
     hessian = 0.5 * np.eye(dim) + np.ones((dim, dim)) / dim
     return f"""seed = 0
@@ -46,7 +48,7 @@ steps = 8                          # t = 2
 record = [1, 2, 3, 4, 5, 6, 7, 8]
 models = {models!r}
 observables = ["params_sq", "nu_sq"]
-"""
+{more}"""
 
 
 _RMSPROP = """name = "rmsprop"
@@ -158,10 +160,13 @@ _SLIPS = (
 )
 
 
+_MANY = (
+    "members = 262144                   # the order below the claim is settled later than the claim's fall\n"
+)
 _MISMATCH = (
     Case(
         "rmsprop",
-        _quadratic(_rmsprop("updated"), [PREVIOUS]),
+        _quadratic(_rmsprop("updated"), [PREVIOUS], more=_MANY),
         errors={(PREVIOUS, PARAMS): (6.36e-3, 2.84e-3), (PREVIOUS, SECOND_MOMENT): (2.59e-3, 1.08e-3)},
         slowed={(PREVIOUS, PARAMS): 1, (PREVIOUS, SECOND_MOMENT): 1},
     ),

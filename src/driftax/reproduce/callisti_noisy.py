@@ -27,6 +27,7 @@ def _noisy(
     decay: float = 0.0,
     objective: str = _PARABOLA,
     covariance: str = _COVARIANCE,
+    more: str = "",
 ) -> str:
     """One parameter unless said otherwise; second moments and decay in the regime's own units times a power of h."""
     return f"""seed = 0
@@ -57,7 +58,7 @@ ladder = [1.0, 0.5, 0.25, 0.125]
 steps = 4                          # t = 1
 models = {models!r}
 observables = ["params_sq", "nu_sq"]
-"""
+{more}"""
 
 
 _RMSPROP = 'name = "rmsprop"\ndecay = 0.875'
@@ -117,7 +118,7 @@ _NOISY = (
         slowed={(SECOND, PARAMS): 1},
     ),
     Case(
-        "adam-bias-corrected",
+        "adam-bias-corrected",  # its horizon is not stated, so that the order alone is judged
         _noisy(_CORRECTED_ADAM, [SECOND], "[1.0]", f"{_ADAM_START}\nstep = 2", "updated", _EPS),
         slowed={(SECOND, PARAMS): 1},
     ),
@@ -163,7 +164,7 @@ _SLOW = (  # the second moment hardly moves, and with it the obstruction
 )
 
 
-def _two_parameters(optimizer: str, models: list[str]) -> str:
+def _two_parameters(optimizer: str, models: list[str], more: str = "") -> str:
     """The Hessian and noise of setup B."""
     return _noisy(
         optimizer,
@@ -173,13 +174,14 @@ def _two_parameters(optimizer: str, models: list[str]) -> str:
         eps=_EPS,
         objective='name = "quadratic"\nhessian = [[1.0, 0.5], [0.5, 1.0]]',
         covariance="[[1.25, 1.0], [1.0, 1.25]]   # hessian^2 / 4, over h",
+        more=more,
     )
 
 
 _PLANE = (
     Case(
         "rmsprop",
-        _two_parameters(_RMSPROP, [FIRST, SECOND]),
+        _two_parameters(_RMSPROP, [FIRST, SECOND], "members = 131072\n"),
         {FIRST: 1},
         {(SECOND, PARAMS): (5.9e-3,), (SECOND, SECOND_MOMENT): (1.1e-3,)},
         slowed={(SECOND, PARAMS): 1},
