@@ -8,8 +8,8 @@ import xarray as xr
 from driftax.cli.main import main
 from driftax.reproduce._value import Answer, Experiment, Part
 from driftax.reproduce.experiments import EXPERIMENTS
-from driftax.reproduce.judge import beside, drawn, mean, order, weak_error
-from driftax.reproduce.runner import reproduce
+from driftax.reproduce.judge import beside, drawn, mean, order, order_among, weak_error
+from driftax.reproduce.runner import lay_out, reproduce
 from driftax.study.run import experiment_of
 from driftax.study.spec import read_study
 
@@ -86,12 +86,27 @@ def test_numbers_are_beside_each_other_within_four_standard_errors(measured, err
     assert beside("a number", 1.0, measured, error).answer.value == answer
 
 
+@pytest.mark.parametrize(
+    ("coarse", "fine", "answer"),
+    [
+        ((2.83e-3, 1e-5), (1e-3, 1e-5), "agrees"),
+        ((4e-3, 1e-5), (1e-3, 1e-5), "disagrees"),
+        ((2e-3, 1e-5), (1e-3, 1e-5), "disagrees"),
+        ((2.83e-3, 1e-5), (1e-3, 1e-4), "inconclusive"),
+        ((2.83e-3, 1e-5), (0.0, 1e-4), "inconclusive"),
+        ((2.83e-3, 1e-5), (-1e-3, 1e-5), "inconclusive"),
+    ],
+)
+def test_an_order_of_three_halves_is_told_apart_from_its_neighbours(coarse, fine, answer):
+    assert order_among("an order", 1.5, (1.0, 2.0), coarse, fine).answer.value == answer
+
+
 PARTS = [(e.id, part) for e in EXPERIMENTS for part in e.parts]
 
 
 @pytest.mark.parametrize(("id", "part"), PARTS, ids=[f"{id}-{part.name}" for id, part in PARTS])
 def test_every_part_is_a_study_that_runs(id, part, tmp_path):
-    study = read_study(tmp_path / "study.toml", part.study)
+    study = read_study(lay_out(part, tmp_path), part.study)
     experiment = experiment_of(study, part.verb, allow_obstructed=True)
     for model in experiment.models:
         assert experiment.claimed(model) in (1, 2)

@@ -254,6 +254,19 @@ def test_what_a_paper_does_not_speak_of_is_refused(model, chain, words):
         publish(model, chain())
 
 
+@pytest.mark.parametrize("make", [rmsprop, adam])
+def test_the_equation_for_the_previous_second_moment_stays_itself_beside_the_other_optimizer(make):
+    z = state(2 if make is rmsprop else 3)
+    previous, updated = (Chain(BENT, GaussianNoise(COVARIANCE), make(each, 0.3)) for each in BOTH)
+    right, beside, itself = (
+        publish("callisti-2025-2", previous),
+        publish("callisti-2025-2-previous", updated),
+        publish("callisti-2025-2-previous", previous),
+    )
+    assert gap(beside, right, z) == gap(itself, right, z) == [0.0, 0.0]
+    assert gap(publish("callisti-2025-2", updated), right, z)[0] > 1e-4
+
+
 def test_state_dependent_variances_enter_the_drift_of_nu():
     """Ballistic order 2 with a covariance that moves: `-1/2 c (d Sigma_d) u`."""
     chain = Chain(BENT, GaussianNoise(lambda x: 0.3 + 0.2 * x**2), rmsprop(Denominator.UPDATED, 0.0))

@@ -122,7 +122,7 @@ def _text(name: str, examples: int | None, test: int | None) -> Dataset:
     letters = sorted(set(text))
     tokens = np.searchsorted(np.asarray(letters), np.asarray(list(text))).astype(np.int32)
     border = len(tokens) - len(tokens) // (2 * _SHARE)
-    parts = []
+    parts: list[np.ndarray] = []
     for piece, wanted in ((tokens[:border], examples), (tokens[border:], test)):
         most = (len(piece) - 1) // _LENGTH
         wanted = wanted or most
@@ -132,4 +132,5 @@ def _text(name: str, examples: int | None, test: int | None) -> Dataset:
         windows = piece[begins[:, None] + np.arange(_LENGTH + 1)]
         parts += [windows[:, :-1], windows[:, 1:]]
     title = f"{found.form.title}, {len(parts[0]):,} windows of {_LENGTH} characters"
-    return Dataset(name, title, Task.TOKENS, *parts, len(letters))
+    inputs, labels, test_inputs, test_labels = parts
+    return Dataset(name, title, Task.TOKENS, inputs, labels, test_inputs, test_labels, len(letters))

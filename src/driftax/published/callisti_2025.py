@@ -5,12 +5,14 @@ noise. Order 1 in the ballistic regime sees the gradient in the second moment; i
 equation of malladi2022. In step time, with U, P, Q the drifts of order 1 of params, mu and nu.
 
 The authors' public code departs from these formulas in places that `Slip` names; with a slip a formula is that code's.
+The paper divides by v_k; `callisti-2025-2-previous` is its equation of order 2 whatever the optimizer divides by.
 
 Source: callisti2025, first- and second-order equations of both regimes (re-derived).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from functools import partial
 
@@ -19,7 +21,7 @@ import jax.numpy as jnp
 
 from driftax._types import Slots, Vector
 from driftax.equation.published import Formula
-from driftax.optimizer import Adam, RMSprop
+from driftax.optimizer import Adam, Denominator, RMSprop
 from driftax.published._point import Point
 from driftax.regime import Regime
 
@@ -243,10 +245,8 @@ _ADAM_2 = (
         r"b_x = \tfrac{1}{2}(\lambda u - \Gamma D p + \Gamma M D' q + M\,\partial_t(\Gamma D)),\quad "
         r"b_m = \tfrac{c_1}{2}(p - H u)",
     ),
-    (
-        "Drift",
-        r"b_v = \tfrac{c_2}{2} q - c_2 f\,H u;\quad v_{k+1}\ \text{as divisor: the third term changes its sign}",
-    ),
+    ("Drift", r"b_v = \tfrac{c_2}{2} q - c_2 f\,H u"),
+    ("Drift", r"v_{k+1}\ \text{as divisor: the third term of } b_x\ \text{changes its sign}"),
     _CORRECTED,
 )
 _BATCH = (
@@ -291,6 +291,28 @@ _ADAM_SLIPS = frozenset(Slip) - _RMSPROP_SLIPS | {Slip.CUBED_DAMPING}
 _TIME_ALIGNED = frozenset(Slip) - {Slip.CLOCK_SHIFT}  # the code with its two clocks set to the same time
 
 
+def _for_previous(function):
+    """A coefficient of the optimizer that divides by v_k, and corrects v_k, in place of the chain's own."""
+
+    def as_printed(chain, *rest):
+        printed = dataclasses.replace(chain.optimizer, denominator=Denominator.PREVIOUS)
+        return function(dataclasses.replace(chain, optimizer=printed), *rest)
+
+    return as_printed
+
+
+def _previous(optimizer: type) -> Formula:
+    """The equation of order 2 of v_k, beside an optimizer that may divide by v_{k+1}."""
+    right = formula(optimizer, 2)
+    return right._replace(
+        name=f"{NAME}-2-previous",
+        title=f"{right.title}, for v_k",
+        drift=_for_previous(right.drift),
+        noise=_for_previous(right.noise),
+        latex=tuple(line for line in right.latex if "v_{k+1}" not in line[1]),
+    )
+
+
 def _with_slips(slips: Slips) -> dict[type, Formula]:
     """The authors' code for every optimizer that some of the slips are about."""
     found: dict[type, Formula] = {}
@@ -303,5 +325,6 @@ def _with_slips(slips: Slips) -> dict[type, Formula]:
 FORMULAS: dict[str, dict[type, Formula]] = {
     f"{NAME}-1": {optimizer: formula(optimizer, 1) for optimizer in (RMSprop, Adam)},
     f"{NAME}-2": {optimizer: formula(optimizer, 2) for optimizer in (RMSprop, Adam)},
+    f"{NAME}-2-previous": {optimizer: _previous(optimizer) for optimizer in (RMSprop, Adam)},
     **{code_name(slips): _with_slips(slips) for slips in (_TIME_ALIGNED, *(frozenset({s}) for s in Slip))},
 }

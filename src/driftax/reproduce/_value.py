@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from driftax.report.figures import Figure
@@ -43,12 +44,14 @@ class Part(NamedTuple):
         verb: `verify` or `simulate`.
         study: the text of its file.
         share: of the experiment's budget.
+        files: what the study reads beside itself, as text by name.
     """
 
     name: str
     verb: str
     study: str
     share: float = 1.0
+    files: Mapping[str, str] = MappingProxyType({})
 
 
 class Experiment(NamedTuple):

@@ -1,7 +1,9 @@
 """All experiments, in the order they are listed and run."""
 
 from driftax.reproduce import (
-    callisti,
+    callisti_ballistic,
+    callisti_noisy,
+    callisti_starts,
     compagnoni,
     compagnoni_sign,
     high_dimension,
@@ -12,7 +14,9 @@ from driftax.reproduce import (
 from driftax.reproduce._value import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    *callisti.EXPERIMENTS,
+    *callisti_ballistic.EXPERIMENTS,
+    *callisti_noisy.EXPERIMENTS,
+    *callisti_starts.EXPERIMENTS,
     *polynomial.EXPERIMENTS,
     *compagnoni_sign.EXPERIMENTS,
     *compagnoni.EXPERIMENTS,

@@ -10,6 +10,7 @@ from driftax.report.figures import Figure, figures
 from driftax.report.numbers import with_error
 from driftax.report.of_results import content
 from driftax.reproduce._value import Answer, Results, Row
+from driftax.statistics.intervals import ratio_magnitude
 
 _SIGMAS = 4.0  # a true statement is called wrong with probability 6e-5
 
@@ -57,6 +58,36 @@ def order(results: dict[str, Any], model: str, observable: str, stated: int, wor
     claims = row["claimed_order"] == stated
     answer = same[row["verdict"]] if claims else Answer.INCONCLUSIVE
     return Row(f"{words}: weak order in E {observable}", f"order {stated}", measured, answer)
+
+
+def order_among(
+    words: str,
+    stated: float,
+    others: tuple[float, float],
+    coarse: tuple[float, float],
+    fine: tuple[float, float],
+) -> Row:
+    """Whether the order between two rungs, one twice as fine as the other, is nearer to the one stated than to others.
+
+    Args:
+        words: of the statement.
+        stated: the order stated.
+        others: the orders it is told apart from, one below and one above (-inf: none below).
+        coarse: weak error of the coarse rung and its standard error.
+        fine: the same of the fine rung.
+    """
+    low, high = (_log2(end) for end in ratio_magnitude(*coarse, *fine, _SIGMAS))
+    least, most = ((stated + other) / 2 for other in others)
+    if coarse[0] * fine[0] <= 0 or (low <= least <= high) or (low <= most <= high):
+        answer = Answer.INCONCLUSIVE
+    else:
+        answer = Answer.AGREES if least < low and high < most else Answer.DISAGREES
+    centre = "none" if coarse[0] * fine[0] <= 0 else f"{math.log2(coarse[0] / fine[0]):.2f}"
+    return Row(words, f"order {stated:g}, not {others[1]:g}", f"{centre} [{low:.2f}, {high:.2f}]", answer)
+
+
+def _log2(value: float) -> float:
+    return math.log2(value) if value > 0 else -math.inf
 
 
 def mean(

@@ -69,9 +69,7 @@ def _part(
     part: Part, directory: Path, budget: float, progress: Progress, tell: Tell, fresh: bool
 ) -> dict[str, Any]:
     """The results of one study: those that are there, or computed with all that the store has."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "study.toml"
-    write_whole(path, part.study.encode())
+    path = lay_out(part, directory)
     study = read_study(path, part.study)
     members = study.comparison(part.verb).members
     wanted = request(part.study, directory, verb=part.verb, members=members)
@@ -91,6 +89,14 @@ def _part(
         )
         write(directory, results, wanted)
     return plain(results)
+
+
+def lay_out(part: Part, directory: Path) -> Path:
+    """Writes the study of a part, and what it reads, to a directory; returns the study's path."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in {**part.files, "study.toml": part.study}.items():
+        write_whole(directory / name, text.encode())
+    return directory / "study.toml"
 
 
 def _figures(experiment: Experiment, found: Results, directory: Path) -> list[str]:

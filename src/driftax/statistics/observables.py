@@ -16,7 +16,8 @@ from driftax.objective import AbstractObjective
 class Observables(eqx.Module):
     """The named observables of a natural state [slot, dim], stacked.
 
-    `loss` is the objective, `SLOT_sq` the squared norm of a slot (`params_sq`, `nu_sq`), `SLOT[i]` one entry.
+    `loss` is the objective, `SLOT_sq` the squared norm of a slot (`params_sq`, `nu_sq`), `SLOT[i]` one entry; an
+    objective may have more, such as its accuracy.
 
     Args:
         objective: whose loss is meant.
@@ -33,9 +34,17 @@ class Observables(eqx.Module):
 
     def __check_init__(self):
         for name in self.names:
-            if name != "loss" and self._slot(name) is None:
-                known = ["loss", *(f"{s}_sq" for s in self.slots), *(f"{s}[0]" for s in self.slots)]
+            if name not in self._of_objective and self._slot(name) is None:
+                known = [
+                    *self._of_objective,
+                    *(f"{s}_sq" for s in self.slots),
+                    *(f"{s}[0]" for s in self.slots),
+                ]
                 raise DriftaxError("`observables`", f"the observable {name!r}", "one of " + ", ".join(known))
+
+    @property
+    def _of_objective(self) -> tuple[str, ...]:
+        return "loss", *self.objective.observables
 
     def __call__(self, natural: Slots) -> Float[Array, " observable"]:
         return jnp.stack([self._value(name, natural) for name in self.names])
@@ -43,6 +52,8 @@ class Observables(eqx.Module):
     def _value(self, name: str, natural: Slots) -> Float[Array, ""]:
         if name == "loss":
             return self.objective.loss(natural[0])
+        if name in self.objective.observables:
+            return self.objective.observe(name, natural[0])
         found = self._slot(name)
         assert found is not None  # checked when this was built
         position, entry = found

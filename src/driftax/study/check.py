@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from driftax._errors import DriftaxError
-from driftax.objective import FunctionObjective
+from driftax.objective import AbstractObjective, FunctionObjective
 from driftax.optimizer import AbstractOptimizer
 from driftax.regime import Regime
 from driftax.study._value import Study
@@ -43,7 +43,7 @@ def checked(study: Study) -> Study:
     named_build("[regime] name", lambda: optimizer.check_regime(regime.regime))
     _check_denominator(study)
     if compare is not None:
-        _check_compare(study, compare, optimizer, len(params))
+        _check_compare(study, compare, optimizer, objective, len(params))
     return study
 
 
@@ -172,12 +172,18 @@ def _check_denominator(study: Study) -> None:
         )
 
 
-def _check_compare(study: Study, compare: CompareSection, optimizer: AbstractOptimizer, dim: int) -> None:
+def _check_compare(
+    study: Study,
+    compare: CompareSection,
+    optimizer: AbstractOptimizer,
+    objective: AbstractObjective,
+    dim: int,
+) -> None:
     for model in compare.models:
         if model not in MODELS:
             refuse_name("[compare] models", model, MODELS)
     slots = tuple(optimizer.slots)
-    plain = ["loss", *(f"{slot}_sq" for slot in slots)]
+    plain = ["loss", *objective.observables, *(f"{slot}_sq" for slot in slots)]
     for name in compare.observables:
         entry = re.fullmatch(r"(\w+)\[(\d+)\]", name)
         if name in plain or (entry and entry[1] in slots and int(entry[2]) < dim):

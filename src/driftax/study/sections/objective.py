@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import jax.numpy as jnp
 from pydantic import Field
 
+from driftax.data import load_data
+from driftax.networks import NETWORKS, network_by_name
 from driftax.objective import (
     AbstractObjective,
     DoubleWell,
@@ -123,6 +125,30 @@ class FiniteSumSection(Section):
         return finite_sum_by_name(self.data, self.model, seed, self.width)
 
 
+class NetworkSection(Section):
+    """The mean loss of a neural network over real data; it brings the params a study starts from, drawn by the seed."""
+
+    name: Literal["network"]
+    data: Annotated[
+        str, Field(strict=True, description='a data set of `driftax data list`, such as "digits"')
+    ]
+    model: Annotated[
+        str, Field(strict=True, description="one of " + ", ".join(f'"{name}"' for name in NETWORKS))
+    ]
+    examples: AtLeastOne | None = Field(None, description="a whole number of 1 or more; left out, all")
+    test_examples: AtLeastOne | None = Field(None, description="a whole number of 1 or more; left out, all")
+    width: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
+    depth: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
+    heads: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
+
+    def build(self, seed: int) -> tuple[AbstractObjective, Any]:
+        sizes = {key: getattr(self, key) for key in ("width", "depth", "heads")}
+        given = {key: value for key, value in sizes.items() if value is not None}
+        return network_by_name(
+            self.model, load_data(self.data, self.examples, self.test_examples), seed, **given
+        )
+
+
 ObjectiveSection = (
     QuadraticSection
     | RosenbrockSection
@@ -131,6 +157,7 @@ ObjectiveSection = (
     | PolynomialSection
     | FiniteSumSection
     | PythonSection
+    | NetworkSection
 )
 OBJECTIVES: dict[str, type[Section]] = {
     "quadratic": QuadraticSection,
@@ -140,4 +167,5 @@ OBJECTIVES: dict[str, type[Section]] = {
     "polynomial": PolynomialSection,
     "finite_sum": FiniteSumSection,
     "python": PythonSection,
+    "network": NetworkSection,
 }
