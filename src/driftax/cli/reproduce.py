@@ -19,29 +19,36 @@ if TYPE_CHECKING:
 
 _BUDGET = 300.0  # seconds of one experiment
 
-Word = Annotated[str, Parameter(help="`list`, or `run` and the IDs of experiments, or `run all`.")]
+Word = Annotated[
+    str, Parameter(help="`list`; `run` and the IDs of experiments; `run all` or `run networks`.")
+]
 
 
 def reproduce(
     *words: Word,
     budget: Budget = None,
     out: Path | None = None,
+    full: bool = False,
     fresh: bool = False,
     output: Output = OUTPUT,
 ) -> int:
     """The papers' experiments: `reproduce list`, `reproduce run ID`, `reproduce run all`.
 
-    Every experiment gives figures (PNG, PDF), its data (netCDF) and a table: what the paper says, what is measured.
-    The same command again goes on where time was too short.
+    `all` are the experiments on landscapes; those on networks are `run networks`: they take longer, and some need data
+    sets (`driftax data list`). Every experiment gives figures (PNG, PDF), its data (netCDF) and a table: what the paper
+    says, what is measured. The same command again goes on where time was too short.
 
     Args:
         budget: Time to spend in all, such as 90s, 5m or 1h (default 5m for each experiment).
         out: Directory for the results (default driftax-out/reproduce/).
+        full: The papers' size, where ours is smaller.
         fresh: Compute again what is there.
     """
     from driftax.reproduce.experiments import EXPERIMENTS
 
     chosen = _chosen(words, EXPERIMENTS)
+    if full:
+        chosen = [e._replace(id=f"{e.id}-full", parts=e.full) if e.full else e for e in chosen]
     if not chosen:
         rows = [[e.id, e.title, e.source] for e in EXPERIMENTS]
         if output.json:
@@ -74,8 +81,11 @@ def _chosen(words: tuple[str, ...], known: tuple[Experiment, ...]) -> list[Exper
             asked, "neither `list` nor `run ID`", f"driftax reproduce run {known[0].id}, or run all"
         )
     by_id = {experiment.id: experiment for experiment in known}
-    if words[1:] == ("all",):
-        return list(known)
+    from driftax.reproduce.experiments import LANDSCAPES, NETWORKS
+
+    groups: dict[tuple[str, ...], tuple[Experiment, ...]] = {("all",): LANDSCAPES, ("networks",): NETWORKS}
+    if words[1:] in groups:
+        return list(groups[words[1:]])
     for word in words[1:]:
         if word not in by_id:
             near = difflib.get_close_matches(word, by_id, 1)

@@ -165,8 +165,10 @@ def _sign_moments(chain: Chain, z: Slots) -> StepMoments:
     mean = (-rate * (moments.mean + outside))[None]
     linear = (-rate * moments.linear)[None]
     if moments.covariance.ndim == 1:
-        rest = rate * jnp.sqrt(jnp.maximum(moments.covariance - moments.linear**2, 1e-300))
-        return StepMoments(mean, jnp.stack([linear, rest[None]]), None, None)
+        rest = moments.covariance - moments.linear**2
+        some = rest > 0  # a sign that is certain has no noise, and its root a derivative of 0
+        root = jnp.where(some, jnp.sqrt(jnp.where(some, rest, 1.0)), 0.0)
+        return StepMoments(mean, jnp.stack([linear, rate * root[None]]), None, None)
     return StepMoments(mean, linear[None], None, rate**2 * moments.covariance)
 
 

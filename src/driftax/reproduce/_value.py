@@ -64,6 +64,7 @@ class Experiment(NamedTuple):
         parts: the studies.
         judge: from the results of all parts to rows.
         draw: from the results of all parts to figures.
+        full: the studies at the paper's size, where they are larger.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Experiment(NamedTuple):
     parts: tuple[Part, ...]
     judge: Callable[[Results], list[Row]]
     draw: Callable[[Results], list[Figure]]
+    full: tuple[Part, ...] = ()
 
 
 class Outcome(NamedTuple):

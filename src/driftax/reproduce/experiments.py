@@ -1,4 +1,4 @@
-"""All experiments, in the order they are listed and run."""
+"""All experiments, in the order they are listed and run: landscapes, which need no data, and networks."""
 
 from driftax.reproduce import (
     callisti_ballistic,
@@ -7,13 +7,14 @@ from driftax.reproduce import (
     compagnoni,
     compagnoni_sign,
     high_dimension,
+    networks,
     noise_laws,
     polynomial,
     tables,
 )
 from driftax.reproduce._value import Experiment
 
-EXPERIMENTS: tuple[Experiment, ...] = (
+LANDSCAPES: tuple[Experiment, ...] = (
     *callisti_ballistic.EXPERIMENTS,
     *callisti_noisy.EXPERIMENTS,
     *callisti_starts.EXPERIMENTS,
@@ -24,3 +25,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *high_dimension.EXPERIMENTS,
     *tables.EXPERIMENTS,
 )
+NETWORKS: tuple[Experiment, ...] = networks.EXPERIMENTS
+EXPERIMENTS = (*LANDSCAPES, *NETWORKS)

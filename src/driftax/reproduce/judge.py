@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from driftax.report.figures import Figure, figures
 from driftax.report.numbers import with_error
@@ -99,12 +99,24 @@ def mean(
     return _number(row["mean"][place]), _number(row["standard_error"][place])
 
 
-def tracking(results: dict[str, Any], model: str, observable: str = "loss") -> tuple[float, float]:
-    """`max_t |E model - E optimizer|` over the range of the optimizer's mean, on the coarsest rung of `verify`.
+class Distance(NamedTuple):
+    """`max_t |E model - E optimizer|` over the range of the optimizer's mean.
 
-    Returns:
-        The ratio and its standard error.
+    Attributes:
+        ratio: the distance.
+        error: its standard error.
+        doubled: what an integration with twice the substeps changes, over the same range.
+        failed: members of the model that left its domain.
     """
+
+    ratio: float
+    error: float
+    doubled: float
+    failed: int
+
+
+def distance(results: dict[str, Any], model: str, observable: str = "loss") -> Distance:
+    """How far a model is from the optimizer on the coarsest rung of `verify`."""
     coarsest = max(row["ladder"] for row in results["errors"])
 
     def of(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -115,7 +127,15 @@ def tracking(results: dict[str, Any], model: str, observable: str = "loss") -> t
     means = [_number(value) for value in of(results["means"], "optimizer")["mean"]]
     errors, span = of(results["errors"], model), max(means) - min(means)
     worst = max(range(len(means)), key=lambda i: abs(_number(errors["weak_error"][i])))
-    return abs(_number(errors["weak_error"][worst])) / span, _number(errors["standard_error"][worst]) / span
+    at_worst = (_number(errors[key][worst]) / span for key in ("weak_error", "standard_error", "bias"))
+    error, noise, bias = (abs(value) for value in at_worst)
+    return Distance(error, noise, bias, of(results["means"], model)["failed"])
+
+
+def tracking(results: dict[str, Any], model: str, observable: str = "loss") -> tuple[float, float]:
+    """The distance of a model and its standard error."""
+    found = distance(results, model, observable)
+    return found.ratio, found.error
 
 
 def drawn(found: Results) -> list[Figure]:

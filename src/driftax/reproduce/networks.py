@@ -1,0 +1,193 @@
+"""Neural networks on real data, tracked by their equations: the question most readers of the papers have.
+
+Protocol (a) is that of the papers: the gradient of all examples, with Gaussian noise of known covariance injected.
+Protocol (b) is training: minibatches, whose exact covariance drives the equations through reweighted examples.
+Sizes are for two cores; `--full` has the papers' where they are known. Every row says what part of a data set it used.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from driftax.report.numbers import with_error
+from driftax.reproduce._value import Answer, Experiment, Part, Results, Row
+from driftax.reproduce.judge import distance, drawn
+
+_SIGMAS = 4.0
+_FOLLOWS = 5.0  # percent of the range of the loss
+_COMPILED = ("derived-1", "derived-2")
+_OURS, _MALLADI = "compagnoni-2025", "malladi-2022"
+
+
+class _Net(NamedTuple):
+    """A network and its data.
+
+    Attributes:
+        model: among the networks, with its sizes, as lines of [objective].
+        data: among the data sets.
+        words: both, for people.
+        examples: trained on, of the small run and of the full one (None: all).
+        noise: standard deviation injected into every coordinate of the gradient.
+        steps: of the small run and of the full one.
+        members: the same.
+        rate: learning rate of all optimizers but SignSGD, which takes a fifth of it.
+    """
+
+    model: str
+    data: str
+    words: str
+    examples: tuple[int | None, int | None]
+    noise: float
+    steps: tuple[int, int]
+    members: tuple[int, int]
+    rate: float
+
+
+_NETS = {
+    "mlp": _Net(
+        'model = "mlp"',
+        "breast_cancer",
+        "MLP, breast_cancer",
+        (None, None),
+        0.01,
+        (300, 1500),
+        (16, 16),
+        2e-3,
+    ),
+    "cnn": _Net('model = "cnn"', "mnist", "CNN, MNIST", (512, 10_000), 0.01, (150, 1500), (4, 5), 4e-3),
+    "resnet": _Net(
+        'model = "small_resnet"', "cifar10", "ResNet, CIFAR-10", (512, None), 0.01, (120, 500), (4, 5), 4e-3
+    ),
+    "transformer": _Net(
+        'model = "vision_transformer"\nwidth = 16\ndepth = 1',
+        "mnist",
+        "Transformer, MNIST",
+        (256, 10_000),
+        0.01,
+        (120, 1500),
+        (4, 5),
+        4e-3,
+    ),
+}
+_HANDOVER = 50  # steps until no second moment is so small that an equation may leave its domain
+_BATCH = 32
+
+
+def _optimizer(name: str, rate: float) -> str:
+    """The lines of [optimizer]; decays as in training, on clocks a short run can see."""
+    more = {
+        "signsgd": f"learning_rate = {rate / 5!r}",
+        "rmsprop": f"learning_rate = {rate!r}\ndecay = 0.995\nweight_decay = 0.1",
+        "adam": f"learning_rate = {rate!r}\nb1 = 0.9\nb2 = 0.995\nweight_decay = 0.1",
+    }
+    return f'name = "{name}"\n{more[name]}'
+
+
+def _study(net: _Net, optimizer: str, minibatches: bool, full: bool) -> str:
+    examples, steps, members = net.examples[full], net.steps[full], net.members[full]
+    sizes = "" if examples is None else f"examples = {examples}\ntest_examples = {min(examples, 1000)}\n"
+    noise = f'name = "minibatch"\nbatch_size = {_BATCH}'
+    if not minibatches:
+        noise = f'name = "gaussian"\ncovariance = {net.noise**2!r}'
+    adaptive = optimizer != "signsgd"
+    models = [*(_COMPILED if adaptive or not minibatches else _COMPILED[:1])]
+    models += [_OURS, _MALLADI] if adaptive else [] if minibatches else [_OURS]
+    start = f"handover = {_HANDOVER}" if adaptive else ""
+    last = steps - (_HANDOVER if adaptive else 0)
+    moments = {"signsgd": [], "rmsprop": ["nu_sq"], "adam": ["mu_sq", "nu_sq"]}[optimizer]
+    observables = ["loss", "accuracy", "test_loss", "test_accuracy", "params_sq", *moments]
+    return f"""seed = 0
+
+[objective]
+name = "network"
+data = "{net.data}"
+{net.model}
+{sizes}
+[noise]
+{noise}
+
+[optimizer]
+{_optimizer(optimizer, net.rate)}
+
+[start]
+{start}
+
+[regime]
+name = "ballistic"
+
+[compare]
+steps = {last}
+record = {sorted({1, *(round(last * i / 12) for i in range(1, 13))})}
+models = {models!r}
+observables = {observables!r}
+members = {members}
+precision = "float32"
+"""
+
+
+_RUNS = (("signsgd", False), ("rmsprop", False), ("adam", False), ("adam", True))
+_WORDS = {"signsgd": "SignSGD", "rmsprop": "RMSpropW", "adam": "AdamW"}
+
+
+def _name(optimizer: str, minibatches: bool) -> str:
+    return f"{_WORDS[optimizer].lower()}-{'minibatches' if minibatches else 'injected'}"
+
+
+def _parts(net: _Net, full: bool) -> tuple[Part, ...]:
+    return tuple(
+        Part(_name(optimizer, minibatches), "verify", _study(net, optimizer, minibatches, full))
+        for optimizer, minibatches in _RUNS
+    )
+
+
+def _judge(net: _Net):
+    def rows(found: Results) -> list[Row]:
+        return [
+            row
+            for optimizer, minibatches in _RUNS
+            for row in _of_part(net, optimizer, minibatches, found[_name(optimizer, minibatches)])
+        ]
+
+    return rows
+
+
+def _of_part(net: _Net, optimizer: str, minibatches: bool, results: dict) -> list[Row]:
+    """How far every model is from the optimizer; the published ones beside each other."""
+    protocol = f"batches of {_BATCH}" if minibatches else f"injected noise {net.noise:g}"
+    size = results["setup"]["objective"].removeprefix("network, ")
+    members = results["means"][0]["members"]
+    steps = results["means"][0]["step"][-1]
+    about = f"{net.words} ({size}), {_WORDS[optimizer]}, {protocol}, {steps} steps, {members} members"
+    rows = []
+    for model in dict.fromkeys(row["model"] for row in results["errors"]):
+        found = distance(results, model)
+        told = (
+            f"{with_error(100 * found.ratio, 100 * found.error)} %, {100 * found.doubled:.2g} % by doubling"
+        )
+        lost = found.failed
+        noise = 100 * (_SIGMAS * found.error + found.doubled)
+        if lost:
+            answer, told = Answer.INCONCLUSIVE, f"{lost} of {members} members left the domain"
+        elif 100 * found.ratio + noise < _FOLLOWS:
+            answer = Answer.AGREES
+        elif 100 * found.ratio - noise > _FOLLOWS:
+            answer = Answer.DISAGREES
+        else:
+            answer = Answer.INCONCLUSIVE
+        rows.append(Row(f"{about}: {model}", f"follows (below {_FOLLOWS:g} %)", told, answer))
+    return rows
+
+
+def _experiment(name: str, net: _Net) -> Experiment:
+    return Experiment(
+        f"network-{name}",
+        f"{net.words}: SignSGD, RMSpropW and AdamW tracked by their equations",
+        "compagnoni2025, figure 1 and appendices F.1 to F.7; callisti2025, neural networks",
+        _parts(net, False),
+        _judge(net),
+        drawn,
+        _parts(net, True),
+    )
+
+
+EXPERIMENTS = tuple(_experiment(name, net) for name, net in _NETS.items())
