@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from driftax._errors import DriftaxError
-from driftax.objective import FunctionObjective
+from driftax.objective import AbstractObjective, FunctionObjective
 from driftax.optimizer import AbstractOptimizer
 from driftax.regime import Regime
 from driftax.study._value import Study
@@ -18,6 +18,7 @@ from driftax.study.experiment import MODELS
 from driftax.study.messages import refuse_name, shown
 from driftax.study.sections import CompareSection, OptaxSection, RegimeSection
 
+_OF_NETWORKS = ("accuracy", "test_loss", "test_accuracy")
 MOMENTS = ("mu", "nu", "nu_max")  # what [start] may hold for some optimizer
 
 
@@ -42,7 +43,7 @@ def checked(study: Study) -> Study:
     named_build("[regime] name", lambda: optimizer.check_regime(regime.regime))
     _check_denominator(study)
     if compare is not None:
-        _check_compare(study, compare, optimizer, len(params))
+        _check_compare(study, compare, optimizer, objective, len(params))
     return study
 
 
@@ -171,16 +172,28 @@ def _check_denominator(study: Study) -> None:
         )
 
 
-def _check_compare(study: Study, compare: CompareSection, optimizer: AbstractOptimizer, dim: int) -> None:
+def _check_compare(
+    study: Study,
+    compare: CompareSection,
+    optimizer: AbstractOptimizer,
+    objective: AbstractObjective,
+    dim: int,
+) -> None:
     for model in compare.models:
         if model not in MODELS:
             refuse_name("[compare] models", model, MODELS)
     slots = tuple(optimizer.slots)
-    plain = ["loss", *(f"{slot}_sq" for slot in slots)]
+    plain = ["loss", *objective.observables(), *(f"{slot}_sq" for slot in slots)]
     for name in compare.observables:
         entry = re.fullmatch(r"(\w+)\[(\d+)\]", name)
         if name in plain or (entry and entry[1] in slots and int(entry[2]) < dim):
             continue
+        if name in _OF_NETWORKS:
+            raise DriftaxError(
+                "[compare] observables",
+                f'"{name}", which the objective "{study.objective.name}" on this data does not have',
+                "one of " + ", ".join(f'"{known}"' for known in plain),
+            )
         known = [*plain, *(f"{slot}[{i}]" for slot in slots for i in sorted({0, dim - 1}))]
         refuse_name("[compare] observables", name, known)
     if not compare.observables:

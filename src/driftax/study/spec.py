@@ -20,7 +20,7 @@ as a function of the steps of rung 1, one of constant (`factor`), linear (`steps
 [start] takes `params` and any other vector of the optimizer's state by its name.
 
 `observables` are `loss`, the squared norm `SLOT_sq` of a slot of the state (`params_sq`, `mu_sq`, `nu_sq`)
-and one of its entries, `SLOT[i]`.
+and one of its entries, `SLOT[i]`; of a network also `accuracy`, `test_loss` and `test_accuracy`.
 """
 
 from __future__ import annotations
