@@ -209,6 +209,21 @@ def test_a_deep_residual_network():
     assert [block.second.out_channels for block in made.blocks] == [4, 4, 8, 16]
 
 
+LABELS = {
+    "too large": ({"classes": 2}, "from 0 to 2"),
+    "numbers": ({"labels": np.zeros(10)}, "type float64"),
+    "too few": ({"labels": np.zeros(9, int)}, "10 inputs with 9 labels"),
+    "no tests": ({"test_labels": None}, "30 inputs with 0 labels"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_that_are_refused(name):
+    change, part = LABELS[name]
+    with pytest.raises(DriftaxError, match=part):
+        network(linear(), load_data("iris", examples=10)._replace(**change))
+
+
 WRONG = {
     "name": ("resnett", {}, "resnet; known"),
     "size": ("mlp", {"heads": 2}, "one of width, depth"),

@@ -6,13 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from driftax._errors import DriftaxError
 from driftax._types import Vector
 from driftax.data import Dataset
+from driftax.networks.fit import check_labels, check_outputs
 from driftax.networks.losses import cross_entropy, half_squared_error
 from driftax.networks.stateless import check_stateless
 from driftax.objective import FiniteSum
@@ -106,7 +106,7 @@ def network(
 
     Raises:
         DriftaxError: if the model keeps state between examples (BatchNorm), has no or complex params, fails on
-            an input, or puts out the wrong shape.
+            an input, or puts out the wrong shape; if the labels are not as many as the inputs, or are not classes.
 
     Example:
         >>> import equinox as eqx, jax
@@ -118,6 +118,7 @@ def network(
     """
     asked = f"`network({type(model).__name__}, {data.name})`"
     check_stateless(model, asked)
+    check_labels(data, asked)
     arrays, static = eqx.partition(model, eqx.is_inexact_array)
     leaves = jax.tree.leaves(arrays)
     if not leaves or any(jnp.iscomplexobj(leaf) for leaf in leaves):
@@ -132,7 +133,7 @@ def network(
     if loss is None:
         loss = half_squared_error if data.classes is None else cross_entropy
     objective = Network(outputs, loss, data, start.size)
-    _check_outputs(objective, start, data, asked)
+    check_outputs(objective.outputs, start, data, asked)
     return objective, start
 
 
@@ -142,27 +143,3 @@ def _examples(inputs: Any, labels: Any) -> dict[str, Array]:
 
 def _in_precision(values: Array, params: Vector) -> Array:
     return values.astype(params.dtype) if jnp.issubdtype(values.dtype, jnp.floating) else values
-
-
-def _check_outputs(objective: Network, start: Vector, data: Dataset, asked: str) -> None:
-    example = jax.tree.map(lambda leaf: leaf[0], objective.examples)
-    inputs, label = example["inputs"], np.shape(example["labels"])
-    try:
-        found = jax.eval_shape(objective.outputs, start, inputs)
-    except Exception as error:
-        line = (str(error).strip().splitlines() or [""])[0][:160]
-        raise DriftaxError(
-            asked,
-            f"a model that fails on one input of shape {list(inputs.shape)}: {type(error).__name__}: {line}",
-            "a model that is called with one input alone, without key or state",
-        ) from error
-    if not isinstance(found, jax.ShapeDtypeStruct):
-        raise DriftaxError(asked, f"outputs that are a {type(found).__name__}", "one array of outputs")
-    wanted = label if data.classes is None else (*label, data.classes)
-    fits = found.shape == wanted or (data.classes is None and found.size == np.prod(label, dtype=int))
-    if not fits:
-        raise DriftaxError(
-            asked,
-            f"outputs of shape {list(found.shape)} for one input of shape {list(inputs.shape)}",
-            f"outputs of shape {list(wanted)}",
-        )
