@@ -74,12 +74,13 @@ def _scaler(inputs: np.ndarray):
     if inputs.dtype == np.int32:
         return lambda values: values
     if inputs.dtype == np.uint8:
-        mean, deviation = _byte_moments(inputs)
+        # In single precision from here: many images may not fit the memory in double.
+        mean, deviation = (moment.astype(np.float32) for moment in _byte_moments(inputs))
     else:
         axes = 0 if inputs.ndim == 2 else tuple(range(inputs.ndim - 1))
         mean, deviation = inputs.mean(axis=axes), inputs.std(axis=axes)
-    deviation = np.where(deviation > 0, deviation, 1.0)
-    return lambda values: ((values - mean) / deviation).astype(np.float32)
+    deviation = np.where(deviation > 0, deviation, np.ones_like(deviation))
+    return lambda values: ((values - mean) / deviation).astype(np.float32, copy=False)
 
 
 def _byte_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
