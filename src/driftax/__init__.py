@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from driftax.chain import Chain as Chain
     from driftax.compare.choose import choose_model as choose_model
     from driftax.compare.order_test import OrderTest as OrderTest
+    from driftax.data.load import load_data as load_data
     from driftax.equation import ModifiedEquation as ModifiedEquation
     from driftax.equation.certificate import local_order as local_order
     from driftax.equation.derivation import derive as derive
+    from driftax.networks._objective import network as network
     from driftax.noise.empirical import EmpiricalNoise as EmpiricalNoise
     from driftax.noise.gaussian import GaussianNoise as GaussianNoise
     from driftax.noise.label import LabelNoise as LabelNoise
@@ -61,6 +63,8 @@ _HOME = {
     "FiniteSum": "objective.finite_sum",
     "polynomial": "objective.polynomial",
     "FunctionObjective": "objective.function",
+    "load_data": "data.load",
+    "network": "networks._objective",
     "GaussianNoise": "noise.gaussian",
     "StudentT": "noise.student_t",
     "SkewedNoise": "noise.skewed",

@@ -1,106 +1,86 @@
-"""The data sets: what they are, and the files they are made of."""
+"""The data sets driftax knows, with their files and checksums."""
 
 from __future__ import annotations
 
-import enum
-from typing import NamedTuple
-
-
-class Task(enum.Enum):
-    """What is learnt."""
-
-    CLASSES = "classification"
-    REAL = "regression"
-    TOKENS = "next character"
-
-
-class File(NamedTuple):
-    """A file of a data set.
-
-    Attributes:
-        name: in its folder; compressed it may also be there as `name.gz`.
-        md5: of its content, uncompressed; None where only its size is known.
-        size: in bytes, uncompressed.
-    """
-
-    name: str
-    md5: str | None
-    size: int
-
-
-class Form(NamedTuple):
-    """One of the forms a data set comes in.
-
-    Attributes:
-        title: what it is called wherever it is used.
-        files: all of which must be there.
-    """
-
-    title: str
-    files: tuple[File, ...]
-
-
-class Entry(NamedTuple):
-    """A data set.
-
-    Attributes:
-        shape: of one input, in words.
-        size: training and test examples, in words.
-        folders: names it goes by in a folder of data.
-        forms: how it may be stored, the preferred one first; none where it comes with scikit-learn.
-    """
-
-    task: Task
-    shape: str
-    size: str
-    licence: str
-    folders: tuple[str, ...] = ()
-    forms: tuple[Form, ...] = ()
-
+from driftax.data import built_in, images, text
+from driftax.data._value import Edition, Entry, File
 
 _MNIST = (
-    File("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb", 47_040_016),
-    File("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624", 60_008),
-    File("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea", 7_840_016),
-    File("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637", 10_008),
+    ("train-images-idx3-ubyte", "f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
+    ("train-labels-idx1-ubyte", "d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
+    ("t10k-images-idx3-ubyte", "9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
+    ("t10k-labels-idx1-ubyte", "ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
 )
-# Keras's archive is known by the pixels in it (see `driftax.data.read`), since its own bytes are not.
-_KERAS_MNIST = (File("mnist.npz", None, 11_490_434),)
-_CIFAR_SUBSET = (File("cifar10_lossless_subset.npz", "4c2e3a73fbd1be85e898fe126efc35ee", 25_726_972),)
-_CIFAR = tuple(
-    File(name, None, 30_730_000)
-    for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+_CIFAR = (
+    File("data_batch_1.bin", "aadd24acce27caa71bf4b10992e9e7b2d74c2540"),
+    File("data_batch_2.bin", "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795"),
+    File("data_batch_3.bin", "1dd00a74ab1d17a6e7d73e185b69dbf31242f295"),
+    File("data_batch_4.bin", "aab85764eb3584312d3c7f65fd2fd016e36a258e"),
+    File("data_batch_5.bin", "26e2849e66a845b7f1e4614ae70f4889ae604628"),
+    File("test_batch.bin", "67eb016db431130d61cd03c7ad570b013799c88c"),
 )
-_TEXT = (File("input.txt", "6fb458f1232090904fb40fe944165e91", 1_115_394),)
+_SUBSET = (File("cifar10_lossless_subset.npz", "4c2e3a73fbd1be85e898fe126efc35ee"),)
+_SHAKESPEARE = (File("input.txt", "6fb458f1232090904fb40fe944165e91"),)
+_UCI = "CC BY 4.0 (UCI)"
 
-CATALOGUE: dict[str, Entry] = {
-    "breast_cancer": Entry(Task.CLASSES, "30", "569", "CC BY 4.0 (with scikit-learn)"),
-    "digits": Entry(Task.CLASSES, "8 x 8 x 1", "1,797", "CC BY 4.0 (with scikit-learn)"),
-    "wine": Entry(Task.CLASSES, "13", "178", "CC BY 4.0 (with scikit-learn)"),
-    "iris": Entry(Task.CLASSES, "4", "150", "CC BY 4.0 (with scikit-learn)"),
-    "diabetes": Entry(Task.REAL, "10", "442", "with scikit-learn"),
-    "mnist": Entry(
-        Task.CLASSES,
-        "28 x 28 x 1",
-        "60,000 + 10,000",
+
+def _built_in(
+    name: str, title: str, size: int, shape: tuple[int, ...], task: str, read, licence=_UCI
+) -> Entry:
+    edition = Edition(f"{title} (scikit-learn)", size - size // 5, size // 5, (), read)
+    return Entry(name, shape, task, licence, (edition,))
+
+
+_ENTRIES = (
+    _built_in("breast_cancer", "breast cancer", 569, (30,), "2 classes", built_in.read_breast_cancer),
+    _built_in("digits", "digits", 1797, (8, 8, 1), "10 classes", built_in.read_digits),
+    _built_in("diabetes", "diabetes", 442, (10,), "regression", built_in.read_diabetes, "none stated"),
+    _built_in("wine", "wine", 178, (13,), "3 classes", built_in.read_wine),
+    _built_in("iris", "iris", 150, (4,), "3 classes", built_in.read_iris),
+    Entry(
+        "mnist",
+        (28, 28, 1),
+        "10 classes",
         "CC BY-SA 3.0",
-        ("mnist", "MNIST/raw", "MNIST"),
-        (Form("MNIST", _MNIST), Form("MNIST", _KERAS_MNIST)),
+        (
+            Edition(
+                "MNIST",
+                60_000,
+                10_000,
+                tuple(File(f"{name}.gz", packed) for name, packed, _ in _MNIST),
+                images.read_idx_gz,
+            ),
+            Edition(
+                "MNIST", 60_000, 10_000, tuple(File(name, md5) for name, _, md5 in _MNIST), images.read_idx
+            ),
+            Edition(
+                "MNIST",
+                60_000,
+                10_000,
+                (File("mnist.npz", "8a61469f7ea1b51cbae51d4f78837e45"),),
+                images.read_mnist_npz,
+            ),
+        ),
+        ("mnist", "MNIST/raw", "."),
     ),
-    "cifar10": Entry(
-        Task.CLASSES,
-        "32 x 32 x 3",
-        "50,000 + 10,000 (subset: 8,068 + 1,017)",
+    Entry(
+        "cifar10",
+        (32, 32, 3),
+        "10 classes",
         "none stated; cite Krizhevsky 2009",
-        ("cifar10", "cifar-10-batches-bin"),
-        (Form("CIFAR-10", _CIFAR), Form("CIFAR-10 subset (8,068 images)", _CIFAR_SUBSET)),
+        (
+            Edition("CIFAR-10", 50_000, 10_000, _CIFAR, images.read_cifar_binary),
+            Edition("CIFAR-10 subset (8,068 images)", 8068, 1017, _SUBSET, images.read_cifar_subset),
+        ),
+        ("cifar10", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "."),
     ),
-    "tiny-shakespeare": Entry(
-        Task.TOKENS,
-        "characters",
-        "1,115,394 characters",
+    Entry(
+        "tiny-shakespeare",
+        (64,),
+        "next of 65 characters",
         "public domain",
-        ("tiny-shakespeare", "tinyshakespeare"),
-        (Form("tiny-shakespeare", _TEXT),),
+        (Edition("tiny Shakespeare", 15_685, 1742, _SHAKESPEARE, text.read_characters),),
+        ("tinyshakespeare", "tiny-shakespeare"),
     ),
-}
+)
+SETS: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}

@@ -1,136 +1,100 @@
-"""Data sets as arrays: a fixed subset for training, another for the test, standardised by the training inputs."""
+"""From a name to examples a model can take."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from driftax._errors import DriftaxError
-from driftax.data import read
-from driftax.data.catalogue import Task
-from driftax.data.find import entry, find
+from driftax.data._value import Dataset, Raw
+from driftax.data.names import entry
+from driftax.data.places import found
+from driftax.data.subset import at_random, checked_count, spread, stratified
+from driftax.data.text import windows
 
-_SHARE = 5  # of scikit-learn's sets and of a text, one part in so many is the test
-_LENGTH = 64  # characters of one example
-
-
-class Dataset(NamedTuple):
-    """Examples to train on and to test with.
-
-    Attributes:
-        name: among the data sets.
-        title: in words; says so where it is a subset.
-        task: what is learnt.
-        inputs: [n, ...]: features or images (float32, standardised), or characters (int32).
-        labels: [n] classes (int32) or numbers (float32, standardised), or the next characters [n, length].
-        test_inputs: as `inputs`.
-        test_labels: as `labels`.
-        classes: how many there are; None for numbers.
-    """
-
-    name: str
-    title: str
-    task: Task
-    inputs: np.ndarray
-    labels: np.ndarray
-    test_inputs: np.ndarray
-    test_labels: np.ndarray
-    classes: int | None
+_LEVELS = 256
 
 
-def load_data(name: str, examples: int | None = None, test: int | None = None) -> Dataset:
-    """A data set, or the same subset of it every time.
+def load_data(
+    name: str, *, examples: int | None = None, test: int | None = None, seed: int = 0, length: int = 64
+) -> Dataset:
+    """A data set by its name, standardised by the mean and standard deviation of the whole training set.
+
+    Images are standardised per channel, other features one by one, the labels of a regression too. A text is cut
+    into windows that do not overlap, each with the characters that come next as its labels.
 
     Args:
-        name: among `CATALOGUE`.
-        examples: to train on; left out, all. Of a text: windows of 64 characters, spread over it.
-        test: to test with; left out, all.
+        name: of `driftax data list`.
+        examples: number of training examples: a subset with the classes in their shares (of a regression: at
+            random; of a text: spread over it). All of them if left out.
+        test: number of test examples, in the same way.
+        seed: chooses the subsets.
+        length: characters of a window of a text.
 
     Raises:
-        DriftaxError: for an unknown name, files that are not there or not right, or more examples than there are.
+        DriftaxError: if there is no such data set, it is not on this machine, a file has a wrong checksum, or
+            there are not as many examples.
+
+    Example:
+        >>> load_data("iris", examples=30).inputs.shape
+        (30, 4)
     """
-    known = entry(name)
-    if known.task is Task.TOKENS:
-        return _text(name, examples, test)
-    title, (everything, labels, test_inputs, test_labels) = _arrays(name)
-    inputs, labels = _some(name, everything, labels, examples)
-    test_inputs, test_labels = _some(name, test_inputs, test_labels, test)
-    if len(inputs) < len(everything):
-        title = f"{title}, {len(inputs):,} examples"
-    # Features one by one; the pixels of an image together, channel by channel.
-    axes = tuple(range(inputs.ndim - 1)) if inputs.ndim > 2 else (0,)
-    mean, deviation = inputs.mean(axis=axes, dtype=float), inputs.std(axis=axes, dtype=float)
-    scaled = [
-        ((part - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
-        for part in (inputs, test_inputs)
-    ]
-    if known.task is Task.CLASSES:
-        answers = [part.astype(np.int32) for part in (labels, test_labels)]
-        classes = int(answers[0].max()) + 1
+    asked = f'the data "{name}"'
+    known = entry(name, asked)
+    place = found(known, asked)
+    raw = place.edition.read(place.folder)
+    if raw.inputs.ndim == 1:
+        raw = _cut(raw, length)
+    train = _picked(raw, raw.labels, checked_count(asked, "examples", examples, len(raw.inputs)), seed)
+    held = _picked(raw, raw.test_labels, checked_count(asked, "test", test, len(raw.test_inputs)), seed)
+    inputs, labels = _scaler(raw.inputs), _label_scaler(raw)
+    return Dataset(
+        name,
+        place.edition.title,
+        inputs(raw.inputs[train]),
+        labels(raw.labels[train]),
+        inputs(raw.test_inputs[held]),
+        labels(raw.test_labels[held]),
+        raw.classes,
+    )
+
+
+def _cut(raw: Raw, length: int) -> Raw:
+    return Raw(*windows(raw.inputs, length), *windows(raw.test_inputs, length), raw.classes)
+
+
+def _picked(raw: Raw, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    if labels.ndim == 2:
+        return spread(len(labels), count)
+    if raw.classes is None:
+        return at_random(len(labels), count, seed)
+    return stratified(labels, count, seed)
+
+
+def _scaler(inputs: np.ndarray):
+    """Standardises what is not a token by the inputs given here."""
+    if inputs.dtype == np.int32:
+        return lambda values: values
+    if inputs.dtype == np.uint8:
+        # In single precision from here: many images may not fit the memory in double.
+        mean, deviation = (moment.astype(np.float32) for moment in _byte_moments(inputs))
     else:
-        answers = [
-            ((part - labels.mean()) / labels.std()).astype(np.float32) for part in (labels, test_labels)
-        ]
-        classes = None
-    return Dataset(name, title, known.task, scaled[0], answers[0], scaled[1], answers[1], classes)
+        axes = 0 if inputs.ndim == 2 else tuple(range(inputs.ndim - 1))
+        mean, deviation = inputs.mean(axis=axes), inputs.std(axis=axes)
+    deviation = np.where(deviation > 0, deviation, np.ones_like(deviation))
+    return lambda values: ((values - mean) / deviation).astype(np.float32, copy=False)
 
 
-def _arrays(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
-    """What it is called, and inputs and labels for training and for the test."""
-    if name == "mnist":
-        found = find(name)
-        return found.form.title, read.mnist(found)
-    if name == "cifar10":
-        found = find(name)
-        return found.form.title, read.cifar10(found)
-    import sklearn.datasets
-
-    features, labels = getattr(sklearn.datasets, f"load_{name}")(return_X_y=True)
-    if name == "digits":
-        features = features.reshape(-1, 8, 8, 1)
-    order = np.random.default_rng(0).permutation(len(labels))
-    first = len(labels) - len(labels) // _SHARE
-    train, test = order[:first], order[first:]
-    return name, (features[train], labels[train], features[test], labels[test])
+def _byte_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per channel from counts, since a copy in real numbers may not fit the memory."""
+    levels = np.arange(_LEVELS)
+    shares = np.stack(
+        [np.bincount(images[..., c].ravel(), minlength=_LEVELS) for c in range(images.shape[-1])]
+    ) / (images.size // images.shape[-1])
+    mean = shares @ levels
+    return mean, np.sqrt(shares @ levels**2 - mean**2)
 
 
-def _some(
-    name: str, inputs: np.ndarray, labels: np.ndarray, wanted: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """As many examples of every class as the numbers allow, the same ones every time."""
-    if wanted is None or wanted == len(labels):
-        return inputs, labels
-    if not 0 < wanted <= len(labels):
-        raise DriftaxError(
-            f"{wanted:,} examples of {name}", f"a data set with {len(labels):,}", f"1 to {len(labels):,}"
-        )
-    order = np.random.default_rng(0).permutation(len(labels))
-    if np.issubdtype(labels.dtype, np.integer):
-        seen = np.zeros(len(order))  # the how-manieth of its class each example is
-        for label in np.unique(labels):
-            own = labels[order] == label
-            seen[own] = np.arange(own.sum())
-        order = order[np.argsort(seen, kind="stable")]
-    chosen = np.sort(order[:wanted])
-    return inputs[chosen], labels[chosen]
-
-
-def _text(name: str, examples: int | None, test: int | None) -> Dataset:
-    found = find(name)
-    text = read.text(found)
-    letters = sorted(set(text))
-    tokens = np.searchsorted(np.asarray(letters), np.asarray(list(text))).astype(np.int32)
-    border = len(tokens) - len(tokens) // (2 * _SHARE)
-    parts: list[np.ndarray] = []
-    for piece, wanted in ((tokens[:border], examples), (tokens[border:], test)):
-        most = (len(piece) - 1) // _LENGTH
-        wanted = wanted or most
-        if not 0 < wanted <= most:
-            raise DriftaxError(f"{wanted:,} examples of {name}", f"a text with {most:,}", f"1 to {most:,}")
-        begins = _LENGTH * (np.arange(wanted) * most // wanted)
-        windows = piece[begins[:, None] + np.arange(_LENGTH + 1)]
-        parts += [windows[:, :-1], windows[:, 1:]]
-    title = f"{found.form.title}, {len(parts[0]):,} windows of {_LENGTH} characters"
-    inputs, labels, test_inputs, test_labels = parts
-    return Dataset(name, title, Task.TOKENS, inputs, labels, test_inputs, test_labels, len(letters))
+def _label_scaler(raw: Raw):
+    if raw.classes is not None:
+        return lambda labels: labels.astype(np.int32)
+    mean, deviation = raw.labels.mean(), raw.labels.std()
+    return lambda labels: ((labels - mean) / deviation).astype(np.float32)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -32,3 +33,7 @@ class AbstractObjective(eqx.Module):
     @abc.abstractmethod
     def gradient(self, params: Vector) -> Vector:
         """The gradient of the loss at `params`."""
+
+    def observables(self) -> dict[str, Callable[[Vector], Float[Array, ""]]]:
+        """Functions of the params that can be averaged beside the loss, by name."""
+        return {}

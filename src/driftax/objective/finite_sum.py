@@ -39,6 +39,10 @@ class FiniteSum(AbstractObjective):
     def loss(self, params: Vector) -> Float[Array, ""]:
         return jnp.mean(self.losses(params))
 
+    def losses(self, params: Vector) -> Float[Array, " size"]:
+        """The loss of every example."""
+        return jax.vmap(self.example_loss, in_axes=(None, 0))(params, self.examples)
+
     def gradient(self, params: Vector) -> Vector:
         return jax.grad(self.loss)(params)
 
@@ -56,6 +60,14 @@ class FiniteSum(AbstractObjective):
     def example_gradients(self, params: Vector) -> Float[Array, "size dim"]:
         """The gradient of every example's loss."""
         return jax.vmap(jax.grad(self.example_loss), in_axes=(None, 0))(params, self.examples)
+
+    def weighted_gradients(
+        self, params: Vector, weights: Float[Array, "batch size"]
+    ) -> Float[Array, "batch dim"]:
+        """The gradients of `sum_i weights[k, i] loss_i`, one for every k, from one forward pass."""
+        _, pull = jax.vjp(self.losses, params)
+        (gradients,) = jax.vmap(pull)(weights.astype(params.dtype))
+        return gradients
 
     def gradient_variance(self, params: Vector) -> Vector:
         """The variance of every coordinate of the gradient of one example picked at random.

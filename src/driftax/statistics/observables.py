@@ -16,8 +16,8 @@ from driftax.objective import AbstractObjective
 class Observables(eqx.Module):
     """The named observables of a natural state [slot, dim], stacked.
 
-    `loss` is the objective, `SLOT_sq` the squared norm of a slot (`params_sq`, `nu_sq`), `SLOT[i]` one entry; an
-    objective may have more, such as its accuracy.
+    `loss` is the objective, `SLOT_sq` the squared norm of a slot (`params_sq`, `nu_sq`), `SLOT[i]` one entry.
+    An objective may have more of its own: a network its `accuracy`, `test_loss` and `test_accuracy`.
 
     Args:
         objective: whose loss is meant.
@@ -33,13 +33,10 @@ class Observables(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
 
     def __check_init__(self):
+        own = ["loss", *self.objective.observables()]
         for name in self.names:
-            if name not in self._of_objective and self._slot(name) is None:
-                known = [
-                    *self._of_objective,
-                    *(f"{s}_sq" for s in self.slots),
-                    *(f"{s}[0]" for s in self.slots),
-                ]
+            if name not in own and self._slot(name) is None:
+                known = [*own, *(f"{s}_sq" for s in self.slots), *(f"{s}[0]" for s in self.slots)]
                 raise DriftaxError("`observables`", f"the observable {name!r}", "one of " + ", ".join(known))
 
     @property
@@ -52,8 +49,9 @@ class Observables(eqx.Module):
     def _value(self, name: str, natural: Slots) -> Float[Array, ""]:
         if name == "loss":
             return self.objective.loss(natural[0])
-        if name in self.objective.observables:
-            return self.objective.observe(name, natural[0])
+        own = self.objective.observables()
+        if name in own:
+            return own[name](natural[0])
         found = self._slot(name)
         assert found is not None  # checked when this was built
         position, entry = found

@@ -19,6 +19,7 @@ from driftax.study.experiment import MODELS
 from driftax.study.messages import refuse_name, shown
 from driftax.study.sections import CompareSection, OptaxSection, RegimeSection
 
+_OF_NETWORKS = ("accuracy", "test_loss", "test_accuracy")
 MOMENTS = ("mu", "nu", "nu_max")  # what [start] may hold for some optimizer
 
 
@@ -183,11 +184,17 @@ def _check_compare(
         if model not in MODELS:
             refuse_name("[compare] models", model, MODELS)
     slots = tuple(optimizer.slots)
-    plain = ["loss", *objective.observables, *(f"{slot}_sq" for slot in slots)]
+    plain = ["loss", *objective.observables(), *(f"{slot}_sq" for slot in slots)]
     for name in compare.observables:
         entry = re.fullmatch(r"(\w+)\[(\d+)\]", name)
         if name in plain or (entry and entry[1] in slots and int(entry[2]) < dim):
             continue
+        if name in _OF_NETWORKS:
+            raise DriftaxError(
+                "[compare] observables",
+                f'"{name}", which the objective "{study.objective.name}" on this data does not have',
+                "one of " + ", ".join(f'"{known}"' for known in plain),
+            )
         known = [*plain, *(f"{slot}[{i}]" for slot in slots for i in sorted({0, dim - 1}))]
         refuse_name("[compare] observables", name, known)
     if not compare.observables:

@@ -17,8 +17,11 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import driftax
+from driftax.data import SETS
+from driftax.data.places import find
 
 Identity = dict[str, str]
 
@@ -74,7 +77,7 @@ def difference(old: Identity, new: Identity) -> str:
 
 
 def named_files(text: str, folder: Path) -> list[Path]:
-    """The files a study names: the code of its loss, what that imports from beside it, its recorded gradients.
+    """The files a study names: the code of its loss and what it imports from beside it, recorded gradients, data.
 
     The study must have been read: reading it runs the code.
     """
@@ -87,7 +90,15 @@ def named_files(text: str, folder: Path) -> list[Path]:
         if code and name != "__main__" and (file := getattr(module, "__file__", None))
     ]
     named += [path for path in beside if path.parent == (folder / code).resolve().parent]
+    named += _data_files(table.get("objective", {}))
     return sorted({path for path in named if path.is_file()})
+
+
+def _data_files(objective: dict[str, Any]) -> list[Path]:
+    """The files of a named data set: one machine may have all of it, another a part."""
+    known = SETS.get(objective.get("data", ""))
+    place = find(known) if known and objective.get("name") == "network" else None
+    return [] if place is None else [place.folder / file.name for file in place.edition.files]
 
 
 @cache

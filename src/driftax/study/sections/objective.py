@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 from pydantic import Field
 
+from driftax._errors import DriftaxError
 from driftax.data import load_data
-from driftax.networks import NETWORKS, network_by_name
+from driftax.networks import named_network
 from driftax.objective import (
     AbstractObjective,
     DoubleWell,
@@ -126,27 +128,56 @@ class FiniteSumSection(Section):
 
 
 class NetworkSection(Section):
-    """The mean loss of a neural network over real data; it brings the params a study starts from, drawn by the seed."""
+    """The mean loss of a neural network over a data set; it brings the params a study starts from."""
 
     name: Literal["network"]
     data: Annotated[
-        str, Field(strict=True, description='a data set of `driftax data list`, such as "digits"')
+        Literal[
+            "breast_cancer", "digits", "diabetes", "wine", "iris", "mnist", "cifar10", "tiny-shakespeare"
+        ],
+        Field(description='a data set of `driftax data list`, such as "breast_cancer"'),
     ]
     model: Annotated[
-        str, Field(strict=True, description="one of " + ", ".join(f'"{name}"' for name in NETWORKS))
+        Literal["logistic", "shallow", "mlp", "cnn", "resnet", "vision_transformer", "char_transformer"],
+        Field(description='a network, such as "mlp", "resnet" or "char_transformer"'),
     ]
-    examples: AtLeastOne | None = Field(None, description="a whole number of 1 or more; left out, all")
-    test_examples: AtLeastOne | None = Field(None, description="a whole number of 1 or more; left out, all")
+    examples: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
+    test_examples: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
+    length: AtLeastOne | None = Field(None, description="the characters of a window, 1 or more")
     width: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
     depth: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
     heads: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
+    blocks: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
+    patch: AtLeastOne | None = Field(None, description="a whole number of 1 or more")
 
     def build(self, seed: int) -> tuple[AbstractObjective, Any]:
-        sizes = {key: getattr(self, key) for key in ("width", "depth", "heads")}
-        given = {key: value for key, value in sizes.items() if value is not None}
-        return network_by_name(
-            self.model, load_data(self.data, self.examples, self.test_examples), seed, **given
+        if self.length is not None and self.data != "tiny-shakespeare":
+            raise DriftaxError(
+                "length", f'length = {self.length} for "{self.data}"', "no length: it is no text"
+            )
+        sizes = {key: getattr(self, key) for key in ("width", "depth", "heads", "blocks", "patch")}
+        given = tuple((key, size) for key, size in sizes.items() if size is not None)
+        precision = str(jnp.zeros(0).dtype)
+        return _network(
+            self.data, self.model, self.examples, self.test_examples, self.length, given, seed, precision
         )
+
+
+@lru_cache(maxsize=2)
+def _network(
+    data: str,
+    model: str,
+    examples: int | None,
+    test: int | None,
+    length: int | None,
+    sizes: tuple[tuple[str, int], ...],
+    seed: int,
+    precision: str,
+) -> tuple[AbstractObjective, Any]:
+    """A study is built several times, and its data may be large."""
+    cut = {} if length is None else {"length": length}
+    loaded = load_data(data, examples=examples, test=test, seed=seed, **cut)
+    return named_network(model, loaded, seed=seed, **dict(sizes))
 
 
 ObjectiveSection = (
@@ -156,6 +187,7 @@ ObjectiveSection = (
     | DoubleWellSection
     | PolynomialSection
     | FiniteSumSection
+    | NetworkSection
     | PythonSection
     | NetworkSection
 )
@@ -166,6 +198,7 @@ OBJECTIVES: dict[str, type[Section]] = {
     "double_well": DoubleWellSection,
     "polynomial": PolynomialSection,
     "finite_sum": FiniteSumSection,
+    "network": NetworkSection,
     "python": PythonSection,
     "network": NetworkSection,
 }
