@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from driftax._types import Key
+from driftax.networks.weights import Convolution
 
 _STAGES = 3
 
@@ -23,14 +24,14 @@ class DeepResNet(eqx.Module):
         key: draws the initial params.
     """
 
-    stem: eqx.nn.Conv2d
+    stem: Convolution
     norm: eqx.nn.GroupNorm
     blocks: list[_Block]
     last: eqx.nn.Linear
 
     def __init__(self, shape: tuple[int, ...], outputs: int, width: int, blocks: int, *, key: Key):
         keys = jax.random.split(key, blocks + 2)
-        self.stem = eqx.nn.Conv2d(shape[2], width, 3, padding=1, key=keys[0])
+        self.stem = Convolution(shape[2], width, 3, padding=1, key=keys[0])
         self.norm = _norm(width)
         channels = [width] + [width * 2 ** (_STAGES * block // blocks) for block in range(blocks)]
         self.blocks = [
@@ -49,19 +50,19 @@ class DeepResNet(eqx.Module):
 class _Block(eqx.Module):
     """`ReLU(norm(conv(ReLU(norm(conv(x))))) + x)`; where channels grow, at half the height and width."""
 
-    first: eqx.nn.Conv2d
-    second: eqx.nn.Conv2d
+    first: Convolution
+    second: Convolution
     first_norm: eqx.nn.GroupNorm
     second_norm: eqx.nn.GroupNorm
-    shortcut: eqx.nn.Conv2d | None
+    shortcut: Convolution | None
 
     def __init__(self, before: int, after: int, *, key: Key):
         keys = jax.random.split(key, 3)
         stride = 1 if before == after else 2
-        self.first = eqx.nn.Conv2d(before, after, 3, stride=stride, padding=1, key=keys[0])
-        self.second = eqx.nn.Conv2d(after, after, 3, padding=1, key=keys[1])
+        self.first = Convolution(before, after, 3, stride=stride, padding=1, key=keys[0])
+        self.second = Convolution(after, after, 3, padding=1, key=keys[1])
         self.first_norm, self.second_norm = _norm(after), _norm(after)
-        self.shortcut = None if stride == 1 else eqx.nn.Conv2d(before, after, 1, stride=stride, key=keys[2])
+        self.shortcut = None if stride == 1 else Convolution(before, after, 1, stride=stride, key=keys[2])
 
     def __call__(self, values: Float[Array, "before height width"]) -> Float[Array, "after low narrow"]:
         inner = jax.nn.relu(self.first_norm(self.first(values)))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from driftax._types import Key
+from driftax.networks.weights import linear
 
 
 class MLP(eqx.Module):
@@ -29,7 +30,7 @@ class MLP(eqx.Module):
         sizes = [inputs, *[width] * (depth - 1), outputs]
         keys = jax.random.split(key, depth)
         self.layers = [
-            eqx.nn.Linear(size, following, key=one)
+            linear(size, following, one)
             for size, following, one in zip(sizes[:-1], sizes[1:], keys, strict=True)
         ]
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from driftax._types import Key
+from driftax.networks.weights import Convolution
 
 _HIDDEN = 16
 
@@ -24,15 +25,15 @@ class ResNet(eqx.Module):
         key: draws the initial params.
     """
 
-    stem: eqx.nn.Conv2d
-    residual: eqx.nn.Conv2d
+    stem: Convolution
+    residual: Convolution
     hidden: eqx.nn.Linear
     last: eqx.nn.Linear
 
     def __init__(self, shape: tuple[int, ...], outputs: int, width: int, *, key: Key):
         keys = jax.random.split(key, 4)
-        self.stem = eqx.nn.Conv2d(shape[2], width, 5, stride=3, key=keys[0])
-        self.residual = eqx.nn.Conv2d(width, width, 3, padding=1, key=keys[1])
+        self.stem = Convolution(shape[2], width, 5, stride=3, key=keys[0])
+        self.residual = Convolution(width, width, 3, padding=1, key=keys[1])
         self.hidden = eqx.nn.Linear(width, _HIDDEN, key=keys[2])
         self.last = eqx.nn.Linear(_HIDDEN, outputs, key=keys[3])
 

@@ -17,15 +17,6 @@ class AbstractObjective(eqx.Module):
     def dim(self) -> int | None:
         """The number of parameters; None where any number will do."""
 
-    @property
-    def observables(self) -> tuple[str, ...]:
-        """Names of what `observe` knows of the params, beside the loss."""
-        return ()
-
-    def observe(self, name: str, params: Vector) -> Float[Array, ""]:
-        """One of the `observables`."""
-        raise NotImplementedError(name)
-
     @abc.abstractmethod
     def loss(self, params: Vector) -> Float[Array, ""]:
         """The loss at `params`."""

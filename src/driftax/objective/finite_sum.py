@@ -46,17 +46,6 @@ class FiniteSum(AbstractObjective):
     def gradient(self, params: Vector) -> Vector:
         return jax.grad(self.loss)(params)
 
-    def losses(self, params: Vector) -> Float[Array, " size"]:
-        """The loss of every example."""
-        return jax.vmap(self.example_loss, in_axes=(None, 0))(params, self.examples)
-
-    def weighted_gradients(
-        self, params: Vector, weights: Float[Array, "set size"]
-    ) -> Float[Array, "set dim"]:
-        """The gradient of `sum_i weights_i loss_i` for every set of weights, from one forward pass."""
-        _, pull = jax.vjp(self.losses, params)
-        return jax.vmap(lambda cotangent: pull(cotangent)[0])(weights)
-
     def example_gradients(self, params: Vector) -> Float[Array, "size dim"]:
         """The gradient of every example's loss."""
         return jax.vmap(jax.grad(self.example_loss), in_axes=(None, 0))(params, self.examples)

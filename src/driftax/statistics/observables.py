@@ -39,10 +39,6 @@ class Observables(eqx.Module):
                 known = [*own, *(f"{s}_sq" for s in self.slots), *(f"{s}[0]" for s in self.slots)]
                 raise DriftaxError("`observables`", f"the observable {name!r}", "one of " + ", ".join(known))
 
-    @property
-    def _of_objective(self) -> tuple[str, ...]:
-        return "loss", *self.objective.observables
-
     def __call__(self, natural: Slots) -> Float[Array, " observable"]:
         return jnp.stack([self._value(name, natural) for name in self.names])
 

@@ -189,7 +189,6 @@ ObjectiveSection = (
     | FiniteSumSection
     | NetworkSection
     | PythonSection
-    | NetworkSection
 )
 OBJECTIVES: dict[str, type[Section]] = {
     "quadratic": QuadraticSection,
@@ -200,5 +199,4 @@ OBJECTIVES: dict[str, type[Section]] = {
     "finite_sum": FiniteSumSection,
     "network": NetworkSection,
     "python": PythonSection,
-    "network": NetworkSection,
 }
