@@ -104,6 +104,7 @@ def _compute(job: _Job) -> dict[str, Any]:
     from driftax.study.accuracy import Accuracy
     from driftax.study.answer import run_resumed
     from driftax.study.recipe import Recipe
+    from driftax.study.store import ChunkStore
 
     def tell_line(message: str) -> None:
         note(message, job.output)
@@ -120,17 +121,13 @@ def _compute(job: _Job) -> dict[str, Any]:
         if numbers["budget_seconds"] is not None:
             numbers["budget_seconds"] = max(numbers["budget_seconds"] - (time.monotonic() - begun), 0.0)
     with _executor(job.cluster, recipe, tell_line) as executor, progress(job.output) as tell:
-        results = run_resumed(
-            job.verb,
-            job.study,
-            recipe,
-            executor,
-            job.directory,
-            progress=tell,
-            tell=tell_line,
-            fresh=job.ensemble.fresh,
-            **numbers,
-        )
+        identity = recipe.identity(executor.arithmetic)
+        store = ChunkStore(job.directory, identity, tell_line, job.ensemble.fresh)
+        try:
+            results = run_resumed(job.verb, job.study, recipe, executor, store, tell, **numbers)
+        except KeyboardInterrupt:
+            kept = f"{len(store)} finished chunks are in {store.directory}"
+            raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
     return {**results, "plan": plan.as_json()} if plan else results
 
 

@@ -19,6 +19,7 @@ from driftax.study.growth import Progress
 from driftax.study.recipe import Recipe
 from driftax.study.results import plain, request
 from driftax.study.spec import read_study
+from driftax.study.store import ChunkStore
 
 Tell = Callable[[str], None]
 
@@ -76,17 +77,9 @@ def _part(
 
     def compute() -> dict[str, Any]:
         recipe = Recipe.of(path, part.study, study.seed, allow_obstructed=True)
-        return run_resumed(
-            part.verb,
-            study,
-            recipe,
-            LocalExecutor(),
-            directory,
-            progress=progress,
-            tell=tell,
-            fresh=fresh,
-            budget_seconds=budget,
-        )
+        executor = LocalExecutor()
+        store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell, fresh)
+        return run_resumed(part.verb, study, recipe, executor, store, progress, budget_seconds=budget)
 
     return plain(answer(directory, wanted, compute, grows=members is None, fresh=fresh)[0])
 

@@ -47,31 +47,21 @@ def run_resumed(
     study: Study,
     recipe: Recipe,
     executor: AbstractExecutor,
-    directory: Path,
-    *,
+    store: ChunkStore,
     progress: Progress | None,
-    tell: Callable[[str], None],
-    fresh: bool,
     **numbers: Any,
 ) -> dict[str, Any]:
-    """Runs a verb on a study from the chunks its directory has, and keeps every chunk that is finished.
+    """Runs a verb on a study from the chunks a store has, and keeps every chunk that is finished.
 
     Args:
         verb: `simulate` or `verify`.
         study: as read.
         recipe: of its ensembles.
         executor: who computes.
-        directory: of the results.
+        store: of the recipe's chunks.
         progress: told the fraction done and what is being done.
-        tell: told lines on what the store has.
-        fresh: removes the chunks of this recipe first.
         numbers: what else the run is told.
     """
     runner: Callable[..., dict[str, Any]] = getattr(run, f"run_{verb}")
-    store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell, fresh)
     workshop, obstructed = Workshop(executor, store), recipe.allow_obstructed
-    try:
-        return runner(study, progress=progress, workshop=workshop, allow_obstructed=obstructed, **numbers)
-    except KeyboardInterrupt:
-        kept = f"{len(store)} finished chunks are in {store.directory}"
-        raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
+    return runner(study, progress=progress, workshop=workshop, allow_obstructed=obstructed, **numbers)
