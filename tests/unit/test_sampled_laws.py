@@ -1,4 +1,4 @@
-"""Laws that are drawn afresh: recorded gradients and one-pass linear regression (minibatches: test_noise.py)."""
+"""Laws that are drawn afresh: recorded gradients and one-pass linear regression (minibatches: test_minibatch.py)."""
 
 from __future__ import annotations
 

@@ -61,19 +61,9 @@ def derive(
         equation = named_equation(model, chain.at(rung), method, allow_obstructed)
     if output.json:
         answer = _numbers(equation, z, step / rung)
-        if latex:
-            from driftax.equation.describe import as_latex
-
-            answer["latex"] = as_latex(equation)
-        show_json(answer)
-    elif latex:
-        from driftax.equation.describe import as_latex
-
-        print(as_latex(equation))
-    elif at is None:
-        from driftax.equation.describe import as_text
-
-        print(as_text(equation))
+        show_json({**answer, "latex": _formula(equation, latex)} if latex else answer)
+    elif latex or at is None:
+        print(_formula(equation, latex))
     else:
         show_tables(_tables(_numbers(equation, z, step / rung)), output)
     return 0
@@ -130,6 +120,12 @@ def named_equation(model: str, chain: Any, method: str | None, allow_obstructed:
             f"--model {model}", "a state with a coloured noise as one more slot", "--model callisti-2025-2"
         )
     return publish(model, chain)
+
+
+def _formula(equation: Any, latex: bool) -> str:
+    from driftax.equation.describe import as_latex, as_text
+
+    return as_latex(equation) if latex else as_text(equation)
 
 
 def _numbers(equation: Any, z: Any, step: float) -> dict[str, Any]:

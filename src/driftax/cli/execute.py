@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from driftax.study.recipe import Recipe
     from driftax.study.spec import Study
 
-Runner = Callable[..., dict[str, Any]]
-
 
 class _Job(NamedTuple):
     """One command: a verb on a study, and how it was asked for."""
@@ -64,28 +62,25 @@ def execute(
         The results: the JSON of the verb.
     """
     prepare()
-    from driftax.study.lock import locked
-    from driftax.study.results import directory_for, request, stored, write
+    from driftax.study.answer import answer
+    from driftax.study.results import directory_for, request
     from driftax.study.spec import read_study, read_text
 
     text = read_text(study)
     read = read_study(study, text)
     compare = read.comparison(verb)
-    _check_flags(verb, report, cluster)
-    if flags.get("accuracy") is not None and ensemble.members is not None:
-        found = f"--members {ensemble.members}, and the accuracy decides on members"
-        raise DriftaxError(f"--accuracy {flags['accuracy']}", found, "one of the two flags")
+    _check_flags(verb, report, ensemble, cluster, flags.get("accuracy"))
     directory = directory_for(verb, read.name, ensemble.out)
     numbers = {"seed": ensemble.seed, "members": ensemble.members, "budget_seconds": ensemble.budget, **flags}
     wanted = request(text, study.parent, verb=verb, **numbers)
+
+    def compute() -> dict[str, Any]:
+        results = _compute(_Job(verb, read, text, directory, ensemble, cluster, output, numbers))
+        results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
+        return results
+
     grows = ensemble.members is None and compare.members is None
-    results = None if ensemble.fresh else stored(directory, wanted, grows)
-    reused = results is not None
-    if results is None:
-        with locked(directory):
-            results = _compute(_Job(verb, read, text, directory, ensemble, cluster, output, numbers))
-            results.get("provenance", {})["command"] = _command(verb, study, ensemble, flags)
-            write(directory, results, wanted)
+    results, reused = answer(directory, wanted, compute, grows=grows, fresh=ensemble.fresh)
     _show(results, tables, output)
     again = " (of an earlier run; --fresh runs again)" if reused else ""
     say(f"results: {directory / 'results.json'}{again}", output)
@@ -105,20 +100,18 @@ def _show(results: dict[str, Any], tables: Callable[[dict[str, Any]], list[Table
 
 
 def _compute(job: _Job) -> dict[str, Any]:
-    """Runs what the directory does not have yet, and keeps every chunk that is finished."""
-    from driftax.study import run
+    """Plans the run where an accuracy is asked for, and runs it."""
     from driftax.study.accuracy import Accuracy
-    from driftax.study.growth import Workshop
+    from driftax.study.answer import run_resumed
     from driftax.study.recipe import Recipe
     from driftax.study.store import ChunkStore
 
     def tell_line(message: str) -> None:
         note(message, job.output)
 
-    runner: Runner = getattr(run, f"run_{job.verb}")
-    study, numbers, plan = job.study, dict(job.numbers), None
-    seed = study.seed if job.ensemble.seed is None else job.ensemble.seed
-    recipe = Recipe.of(study.path, job.text, seed, numbers["allow_obstructed"])
+    numbers, plan = dict(job.numbers), None
+    seed = job.study.seed if job.ensemble.seed is None else job.ensemble.seed
+    recipe = Recipe.of(job.study.path, job.text, seed, numbers.pop("allow_obstructed"))
     if numbers.get("accuracy") is not None:
         begun = time.monotonic()
         accuracy = Accuracy.read(numbers["accuracy"])
@@ -131,11 +124,11 @@ def _compute(job: _Job) -> dict[str, Any]:
         identity = recipe.identity(executor.arithmetic)
         store = ChunkStore(job.directory, identity, tell_line, job.ensemble.fresh)
         try:
-            results = runner(study, progress=tell, workshop=Workshop(executor, store), **numbers)
-            return {**results, "plan": plan.as_json()} if plan else results
+            results = run_resumed(job.verb, job.study, recipe, executor, store, tell, **numbers)
         except KeyboardInterrupt:
             kept = f"{len(store)} finished chunks are in {store.directory}"
             raise KeyboardInterrupt(f"interrupted: {kept}; the same command goes on from there") from None
+    return {**results, "plan": plan.as_json()} if plan else results
 
 
 def _plan(job: _Job, recipe: Recipe, accuracy: Accuracy) -> Plan:
@@ -163,7 +156,7 @@ def _executor(cluster: Cluster, recipe: Recipe, tell: Callable[[str], None]) -> 
         yield executor
 
 
-def _check_flags(verb: str, report: bool, cluster: Cluster) -> None:
+def _check_flags(verb: str, report: bool, ensemble: Ensemble, cluster: Cluster, accuracy: str | None) -> None:
     """Refuses what cannot be done, and flags that would be passed over in silence, before anything runs."""
     if report:
         from driftax.cli.page import need_report
@@ -177,6 +170,9 @@ def _check_flags(verb: str, report: bool, cluster: Cluster) -> None:
     if cluster.scheduler is not None and cluster.workers is not None:
         found = f"--scheduler {cluster.scheduler}, a cluster that has its workers already"
         raise DriftaxError(f"--workers {cluster.workers}", found, "one of the two flags")
+    if accuracy is not None and ensemble.members is not None:
+        found = f"--members {ensemble.members}, and the accuracy decides on members"
+        raise DriftaxError(f"--accuracy {accuracy}", found, "one of the two flags")
 
 
 def _command(verb: str, study: Path, ensemble: Ensemble, flags: dict[str, Any]) -> str:

@@ -74,7 +74,13 @@ def derive(
         off = check_integration(chain, weak_order, step, at, nodes)
     if at is not None and stochastic:
         found = _judged(chain, weak_order, at, step, nodes, allow_obstructed)
-    record = Record(
+    record = _record(chain, method, nodes, shape, off)
+    return ModifiedEquation(chain, found, weak_order, method, nodes, stochastic, full, record)
+
+
+def _record(chain: Chain, method: Method, nodes: int, shape: Structure, off: float | None) -> Record:
+    """What the equation is made from; `off` is the error of the joint quadrature where it is known."""
+    return Record(
         chain.optimizer.name,
         type(chain.objective).__name__,
         type(chain.noise).__name__,
@@ -86,7 +92,6 @@ def derive(
         else "Taylor coefficients of one step",
         "one coordinate at a time" if shape.elementwise else _joint_quadrature(shape, off),
     )
-    return ModifiedEquation(chain, found, weak_order, method, nodes, stochastic, full, record)
 
 
 def _joint_quadrature(shape: Structure, off: float | None) -> str:

@@ -4,54 +4,37 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from driftax.limits._value import Exponents, Limit, Motion, Row
+from driftax.limits._value import Exponents, Limit, Motion, Row, equal
 from driftax.optimizer import Denominator
 
 
 class _Words(NamedTuple):
     """The same symbols in one of the two notations."""
 
-    gradient: str
-    root: str  # of the covariance
-    target: dict[Row, str]
-    nu: str
+    dx: str
+    dt: str
     mu: str
-    eps: str
+    root: str  # of the covariance
+    variances: str  # its diagonal
     wiener: str
 
 
-_TEXT = _Words(
-    "f",
-    "Sigma^(1/2)",
-    {Row.VANISHING_NOISE: "f^2", Row.BALLISTIC: "(f^2 + Sigma_d)"},
-    "nu",
-    "mu",
-    "eps",
-    "dW",
-)
-_LATEX = _Words(
-    "f",
-    r"\Sigma^{1/2}",
-    {Row.VANISHING_NOISE: "f^2", Row.BALLISTIC: r"(f^2 + \Sigma_d)"},
-    r"\nu",
-    r"\mu",
-    r"\epsilon",
-    r"\,\mathrm{d}W",
-)
+_TEXT = _Words("dx", "dt", "mu", "Sigma^(1/2)", "Sigma_d", "dW")
+_LATEX = _Words(r"\mathrm{d}x", r"\,\mathrm{d}t", r"\mu", r"\Sigma^{1/2}", r"\Sigma_d", r"\,\mathrm{d}W")
 
 
 def equation_lines(limit: Limit, exponents: Exponents) -> list[str]:
     """The limit, one equation per line: f is the gradient, Sigma the covariance of one stochastic gradient in
     units of tau^(-2s), Sigma_d its diagonal, D the reciprocal of the denominator.
     """
-    lines = [_params(limit, exponents, _TEXT, "dx", "dt")]
+    lines = [_params(limit, _TEXT)]
     lines += _mu_text(limit, exponents)
     if limit.row.eps_dominates:
         return [*lines, "D = 1/eps"]
     if limit.nu is Motion.RANDOM:
         return [*lines, *_random_text(limit, exponents)]
     lines.append("D = 1/(sqrt(nu) + eps)" if limit.eps_enters else "D = 1/sqrt(nu)")
-    target = target_of(limit, exponents, _TEXT)
+    target = _target(exponents, _TEXT)
     hat = ", divided by 1 - exp(-c t) inside D" if exponents.bias_correction else ""
     nu = {
         Motion.DYNAMIC: f"dnu = c ({target.strip('()')} - nu) dt{hat}",
@@ -64,14 +47,14 @@ def equation_lines(limit: Limit, exponents: Exponents) -> list[str]:
 
 def equation_latex(limit: Limit, exponents: Exponents) -> list[str]:
     """The limit, one line of LaTeX per equation."""
-    lines = [_params(limit, exponents, _LATEX, r"\mathrm{d}x", r"\,\mathrm{d}t")]
+    lines = [_params(limit, _LATEX)]
     lines += _mu_latex(limit, exponents)
     if limit.row.eps_dominates:
         return [*lines, r"D = 1/\epsilon"]
     if limit.nu is Motion.RANDOM:
         return [*lines, *_random_latex(limit, exponents)]
     lines.append(r"D = 1/(\sqrt{\nu} + \epsilon)" if limit.eps_enters else r"D = 1/\sqrt{\nu}")
-    target = target_of(limit, exponents, _LATEX)
+    target = _target(exponents, _LATEX)
     hat = r",\quad \nu \to \nu/(1 - e^{-ct}) \text{ inside } D" if exponents.bias_correction else ""
     nu = {
         Motion.DYNAMIC: rf"\mathrm{{d}}\nu = c\,({target.strip('()')} - \nu)\,\mathrm{{d}}t{hat}",
@@ -82,11 +65,11 @@ def equation_latex(limit: Limit, exponents: Exponents) -> list[str]:
     return [*lines, nu[limit.nu]]
 
 
-def target_of(limit: Limit, exponents: Exponents, words: _Words = _TEXT) -> str:
+def _target(exponents: Exponents, words: _Words) -> str:
     """The limit of E g^2 in units of max(1, noise^2)."""
-    if exponents.noise > 0 and not abs(exponents.noise) < 1e-9:
-        return r"\Sigma_d" if words is _LATEX else "Sigma_d"
-    return words.target[Row.BALLISTIC if abs(exponents.noise) < 1e-9 else Row.VANISHING_NOISE]
+    if equal(exponents.noise, 0.0):
+        return f"(f^2 + {words.variances})"
+    return words.variances if exponents.noise > 0 else "f^2"
 
 
 def _factors(limit: Limit) -> tuple[str, str]:
@@ -98,35 +81,34 @@ def _factors(limit: Limit) -> tuple[str, str]:
     return "A", "A"
 
 
-def _params(limit: Limit, exponents: Exponents, words: _Words, dx: str, dt: str) -> str:
+def _params(limit: Limit, words: _Words) -> str:
     gain, noise_gain = _factors(limit)
     if limit.mu in (Motion.DYNAMIC, Motion.RUNNING_MEAN, Motion.FROZEN):
-        return f"{dx} = -{gain} {words.mu} {dt}"
+        return f"{words.dx} = -{gain} {words.mu} {words.dt}"
     terms = []
     if limit.has_drift:
-        step = f"{gain} {words.gradient}"
+        step = f"{gain} f"
         if gain == "A" and limit.row is Row.BALLISTIC and limit.mu is not Motion.SLAVED:
             step = "A(f)"
-        terms.append(f"-{step} {dt}")
+        terms.append(f"-{step} {words.dt}")
     if limit.has_noise:
         noise = "B" if noise_gain == "B" else f"{noise_gain} {words.root}"
         terms.append(f"{noise} {words.wiener}")
-    return f"{dx} = " + " + ".join(terms)
+    return f"{words.dx} = " + " + ".join(terms)
 
 
 def _mu_text(limit: Limit, exponents: Exponents) -> list[str]:
     if limit.mu is Motion.FROZEN:
         return ["mu = mu(0)"]
-    drift = "f" if limit.has_drift else ""
     if limit.mu is Motion.DYNAMIC:
         hat = ", divided by 1 - exp(-c1 t) in dx" if exponents.bias_correction else ""
         noise = " + c1 Sigma^(1/2) dW" if limit.has_noise else ""
-        if not drift:  # the noise, not the gradient, sets the size of mu
+        if not limit.has_drift:  # the noise, not the gradient, sets the size of mu
             units = f" (mu in units of tau^{-limit.drift_exponent:g})"
             return [f"dmu = -c1 mu dt{noise}{hat}{units}"]
         return [f"dmu = c1 (f - mu) dt{noise}{hat}"]
     if limit.mu is Motion.RUNNING_MEAN:
-        terms = [f"int_0^t {drift} ds"] if drift else []
+        terms = ["int_0^t f ds"] if limit.has_drift else []
         terms += ["Sigma^(1/2) W(t)"] if limit.has_noise else []
         return [f"mu = (1/t) {terms[0]}" if len(terms) == 1 else f"mu = (1/t) ({' + '.join(terms)})"]
     return []

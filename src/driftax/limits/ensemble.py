@@ -9,7 +9,7 @@ Source: milstein2004, control variates.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,6 +18,7 @@ import numpy as np
 
 from driftax._errors import DriftaxError
 from driftax.limits._value import Exponents
+from driftax.limits.classify import denominator_exponent
 from driftax.limits.limit_equation import Problem
 from driftax.limits.moments import Moments
 from driftax.optimizer import AbstractOptimizer
@@ -35,7 +36,7 @@ class Estimate(NamedTuple):
     members: int
 
 
-def optimizer_at(exponents: Exponents, problem: Problem, tau: float) -> AbstractOptimizer:
+def _optimizer_at(exponents: Exponents, problem: Problem, tau: float) -> AbstractOptimizer:
     """The optimizer with the exponents' hyperparameters at one tau.
 
     Raises:
@@ -48,23 +49,14 @@ def optimizer_at(exponents: Exponents, problem: Problem, tau: float) -> Abstract
         if not 0 < rate <= 1:
             raise DriftaxError(f"the {name} at tau = {tau:g}", f"1 - beta = {rate:g}", "a smaller tau")
     eps = problem.eps * tau**-exponents.eps if exponents.eps is not None else 0.0
-    learning_rate = tau**exponents.learning_rate
+    learning_rate, decay = tau**exponents.learning_rate, 1 - rates["second moment"]
+    conventions: dict[str, Any] = {
+        "denominator": exponents.denominator,
+        "bias_correction": exponents.bias_correction,
+    }
     if exponents.momentum is None:
-        return RMSprop(
-            learning_rate,
-            1 - rates["second moment"],
-            eps,
-            denominator=exponents.denominator,
-            bias_correction=exponents.bias_correction,
-        )
-    return Adam(
-        learning_rate,
-        1 - rates["momentum"],
-        1 - rates["second moment"],
-        eps,
-        denominator=exponents.denominator,
-        bias_correction=exponents.bias_correction,
-    )
+        return RMSprop(learning_rate, decay, eps, **conventions)
+    return Adam(learning_rate, 1 - rates["momentum"], decay, eps, **conventions)
 
 
 def optimizer_moments(
@@ -95,12 +87,11 @@ def optimizer_moments(
     if jnp.asarray(0.0).dtype != jnp.float64:
         found = "single precision, in which 1 - beta is lost"
         raise DriftaxError("an optimizer at small tau", found, 'jax.config.update("jax_enable_x64", True)')
-    optimizer = optimizer_at(exponents, problem, tau)
+    optimizer = _optimizer_at(exponents, problem, tau)
     steps = max(1, round(time * tau**-time_exponent))
     unit = max(1.0, tau**-exponents.noise) ** 2
     # In units in which the momentum has a limit: it moves params by tau^(p + a) per step.
-    scale = max(0.0, exponents.noise, exponents.eps if exponents.eps is not None else 0.0)
-    mu_unit = tau ** (time_exponent - exponents.learning_rate - scale)
+    mu_unit = tau ** (time_exponent - exponents.learning_rate - denominator_exponent(exponents))
     starts = {"params": start, "mu": problem.mu_start * mu_unit, "nu": problem.nu_start * unit}
     if exponents.bias_correction:
         starts |= {"mu": 0.0, "nu": 0.0}
@@ -109,9 +100,8 @@ def optimizer_moments(
     x, nu, controls, squares = _run(
         arrays, problem.gradient, problem.noise_std, jax.random.key(seed), members
     )
-    # The second moment as the next step would divide by it.
     nu = np.asarray(nu) / unit
-    if exponents.bias_correction:
+    if exponents.bias_correction:  # the second moment as the next step would divide by it
         nu = nu / -np.expm1(steps * np.log1p(-problem.second_moment_rate * tau**exponents.second_moment))
     values = np.stack([np.asarray(x), np.asarray(x) ** 2, nu], axis=1)
     return _controlled(values, np.asarray(controls), np.asarray(squares), steps)

@@ -60,12 +60,9 @@ def memory(rate: float, momentum_rate: float, denominator: Denominator) -> Memor
         found = f"a memory of {1 / min(rate, momentum_rate):.3g} steps"
         raise DriftaxError("averages over a fixed memory", found, "q > 0: such a memory is not a fixed one")
     age = np.arange(count)
-    weights = rate * (1 - rate) ** age if rate < 1 else np.where(age == 0, 1.0, 0.0)
+    weights, momentum = (share * (1 - share) ** age for share in (rate, momentum_rate))
     if denominator is Denominator.PREVIOUS:
         weights = np.concatenate([[0.0], weights[:-1]])
-    momentum = (
-        momentum_rate * (1 - momentum_rate) ** age if momentum_rate < 1 else np.where(age == 0, 1.0, 0.0)
-    )
     return Memory(weights, momentum, rate, momentum_rate)
 
 

@@ -44,12 +44,14 @@ def limit_moments(equation: LimitEquation, params: float, time: float) -> Moment
     first = _SMALL * time if equation.exponents.bias_correction else 0.0
     mean = equation.start(np.asarray([params]), first)[:, 0]
     size = len(mean)
-    noisy = np.any(equation.diffusion(time, mean[:, None]) != 0)
-    spread = np.outer(*(2 * [equation.diffusion(time, mean[:, None])[:, 0]])) * first if noisy else None
-    if noisy and "mu" not in equation.slots:
-        spread = np.zeros((size, size))
+    noise = equation.diffusion(time, mean[:, None])[:, 0]
+    noisy = np.any(noise != 0)
+    start = mean
     if noisy:
         _refuse_unless_affine(equation, time, mean)
+        # Bias correction divides the momentum by the time passed, so that its first noise counts.
+        covariance = np.outer(noise, noise) * (first if "mu" in equation.slots else 0.0)
+        start = np.concatenate([mean, covariance.ravel()])
 
     def velocity(t: float, y: np.ndarray) -> np.ndarray:
         m = y[:size]
@@ -60,7 +62,6 @@ def limit_moments(equation: LimitEquation, params: float, time: float) -> Moment
         jacobian, s = _jacobian(equation, t, m), equation.diffusion(t, m[:, None])[:, 0]
         return np.concatenate([drift, (jacobian @ p + p @ jacobian.T + np.outer(s, s)).ravel()])
 
-    start = np.concatenate([mean, spread.ravel()]) if spread is not None else mean
     found = solve_ivp(velocity, (first, time), start, method="LSODA", rtol=_TOLERANCE, atol=_TOLERANCE)
     m = found.y[:size, -1]
     variance = float(found.y[size, -1]) if noisy else 0.0

@@ -13,7 +13,7 @@ _OK, _DOUBTFUL = 0.05, 0.25  # relative errors up to which a prediction is `ok` 
 
 
 class Validity(enum.Enum):
-    """How far a prediction can be trusted."""
+    """How far a prediction can be trusted, from the best to the worst."""
 
     OK = "ok"
     DOUBTFUL = "doubtful"
@@ -70,6 +70,14 @@ def beside(value: Numbers, better: Numbers, name: str, cause: str, source: str) 
         return judged(value, np.inf, f"{name} has no stationary value; {cause}", source)
     worst = error.reshape(-1)[np.argmax(np.abs(error))] if error.size else 0.0
     return judged(value, error, f"{100 * worst:+.2g} % from {name}; {cause}", source)
+
+
+def worse(told: Prediction, reference: Prediction) -> Prediction:
+    """A prediction that cannot be better than the one it was compared with."""
+    order = list(Validity)
+    if order.index(told.validity) >= order.index(reference.validity):
+        return told
+    return told._replace(validity=reference.validity, reason=f"{told.reason}; {reference.reason}")
 
 
 def missing(value: Numbers, reason: str, source: str) -> Prediction:

@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from driftax._errors import DriftaxError
+from driftax.predict import student
 from driftax.predict._arguments import degrees, number, together
-from driftax.predict._value import Numbers, Prediction, beside, judged, largest, missing
+from driftax.predict._value import Numbers, Prediction, beside, judged, largest, missing, worse
 from driftax.predict.lyapunov import stationary_continuous, stationary_discrete, steps_to_forget
-from driftax.predict.stationary import Stationary, is_l2, law_of, worse
+from driftax.predict.stationary import Stationary, is_l2, law_of
 
 Variant = Literal["plain", "paper", "consistent"]
 _PAPER = "compagnoni2025, Lemma C.57"
@@ -112,15 +113,15 @@ def adaptive_stationary(
     h, s, x = together(
         curvature=(curvature, "positive"), noise=(noise, "positive"), minimum=(minimum, "finite")
     )
-    spread, fluctuation = _tails(degrees(dof))
-    if math.isinf(spread):
+    dof = degrees(dof)
+    if dof <= 2:
         why = f"dof = {dof:g} is not above 2: the second moment has no mean"
         gone = missing(Stationary(np.full_like(h, np.nan), np.full_like(h, np.nan), math.nan), why, _PAPER)
         return dict.fromkeys(("refined", "paper", "paper with momentum"), gone)
-    s = s * spread
+    s = s * math.sqrt(student.variance(dof))
     mean, second, variance = self_consistent(h, s, x, rule)
     refined = law_of(mean, variance, h, x)
-    error, reason = accuracy(rule.steepness(h), second, variance, rule, fluctuation)
+    error, reason = accuracy(rule.steepness(h), second, variance, rule, (student.kurtosis(dof) - 1) / 2)
     if not np.all(np.isfinite(variance)):
         error, reason = np.inf, f"the optimizer diverges at {largest('curvature', h)}"
     answer = {"refined": judged(refined, error, reason, "re-derived")}
@@ -324,13 +325,6 @@ def accuracy(
     if fluctuation > 1:
         reason += f", half the variance of squared noises = {fluctuation:.3g}"
     return error, reason
-
-
-def _tails(dof: float) -> tuple[float, float]:
-    """The deviation of the noise over its scale, and half the variance of (noise / deviation)^2."""
-    spread = math.sqrt(dof / (dof - 2)) if 2 < dof < math.inf else 1.0 if dof > 2 else math.inf
-    kurtosis = 3 + (6 / (dof - 4) if 4 < dof < math.inf else 0.0 if dof > 4 else math.inf)
-    return spread, (kurtosis - 1) / 2
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

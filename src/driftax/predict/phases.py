@@ -14,7 +14,7 @@ import numpy as np
 
 from driftax.predict._arguments import number, together
 from driftax.predict._value import Numbers, Prediction, judged
-from driftax.predict.sign_law import mean_sign, slope
+from driftax.predict.sign_law import linearisation, mean_sign, slope
 
 FIRST, THIRD = 1.5, 1.0  # |Y| above which a coordinate is in phase 1, below which in phase 3
 # Phase 2: erf lies between its chord over [1, 3/2] and the parallel tangent.
@@ -153,9 +153,5 @@ def phase_3_moments(
     level = eta / rate
     second = level + (x**2 - level) * np.exp(-rate * t)
     signal = h / s * np.sqrt(np.maximum(x**2, level))
-    error = slope(dof) * signal / mean_sign(signal, dof) - 1
-    reason = (
-        f"linear drift {100 * float(np.max(error)):+.2g} % at "
-        + f"|Y| = {float(np.max(signal)) / math.sqrt(2):.3g}"
-    )
-    return judged(np.stack([x * np.exp(-a * t), second]), error, reason, "compagnoni2025, Lemma 3.7")
+    moments = np.stack([x * np.exp(-a * t), second])
+    return judged(moments, *linearisation(signal, dof), "compagnoni2025, Lemma 3.7")

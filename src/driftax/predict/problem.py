@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from driftax._errors import DriftaxError
+from driftax.predict import student
 from driftax.predict._arguments import degrees, number, together
 from driftax.predict._value import Numbers, Prediction, judged
 from driftax.predict.adaptive import AdaptiveRule, adaptive_stationary
@@ -187,8 +188,8 @@ def _relaxation(problem: Problem) -> dict[str, Prediction]:
         return {"phase 3": told}
     found = {}
     if p.dof > 2:
-        spread = 1.0 if math.isinf(p.dof) else math.sqrt(p.dof / (p.dof - 2))
-        found = adaptive_relaxation(p.curvature, p.noise * spread, p.rule, p.minimum)
+        deviation = p.noise * math.sqrt(student.variance(p.dof))
+        found = adaptive_relaxation(p.curvature, deviation, p.rule, p.minimum)
     for name in ("b1", "b2"):
         if decay := getattr(p.rule, name):
             found[f"memory of {name}"] = judged(memory(decay), 0.0, f"{name} = {decay:g}", "textbook")
@@ -200,21 +201,20 @@ def _bounds(problem: Problem) -> dict[str, Prediction]:
     p = problem
     low, high, trace = float(np.min(p.curvature)), float(np.max(p.curvature)), float(np.sum(p.curvature))
     scale = float(np.max(p.noise))
-    spread = 1.0 if math.isinf(p.dof) else math.sqrt(p.dof / (p.dof - 2)) if p.dof > 2 else math.inf
     if p.optimizer == "signsgd" and not p.weight_decay:
         asked = (math.inf, 0.0, low, trace, scale, p.learning_rate)
         far = _FAR * math.sqrt(p.learning_rate * high / (2 * slope(p.dof) * 2 * float(np.min(p.noise))))
         secant = secant_bound(*asked, far, p.dof)
         return {"phase 3": phase_3_bound(*asked, p.dof), f"secant to {_FAR} deviations": secant}
-    if not math.isfinite(spread):
+    if p.dof <= 2:
         return {}
+    deviation = scale * math.sqrt(student.variance(p.dof))
     if p.optimizer == "sgd" and not p.weight_decay:
-        return {"order 1": sgd_bound(math.inf, 0.0, low, trace, scale * spread, p.learning_rate)}
+        return {"order 1": sgd_bound(math.inf, 0.0, low, trace, deviation, p.learning_rate)}
     decoupled = not is_l2(p.weight_decay_form) or not p.weight_decay
     if p.optimizer in _ADAPTIVE and decoupled and not (p.weight_decay and np.any(p.minimum)):
-        rule: Any = p.rule
-        decay = rule.weight_decay
-        return {"paper": adaptive_bound(low, high, trace, scale * spread, p.learning_rate, rule.b1, decay)}
+        rates = (p.learning_rate, p.rule.b1, p.weight_decay)
+        return {"paper": adaptive_bound(low, high, trace, deviation, *rates)}
     return {}
 
 

@@ -15,7 +15,7 @@ from driftax.predict._value import Numbers, Prediction, beside, judged, largest,
 from driftax.predict.adaptive import AdaptiveRule, accuracy, frozen_step, self_consistent
 from driftax.predict.lyapunov import steps_of, steps_to_forget
 from driftax.predict.sign_law import mean_sign, slope
-from driftax.predict.stationary import is_l2
+from driftax.predict.stationary import decay_places
 
 _ADAM = "compagnoni2025, the rate of AdamW"
 
@@ -64,11 +64,9 @@ def signsgd_relaxation(
     Source: compagnoni2025, Lemma 3.7.
     """
     h, s = together(curvature=(curvature, "positive"), noise=(noise, "positive"))
-    eta, theta = (
-        number("learning_rate", learning_rate, "positive"),
-        number("weight_decay", weight_decay, "non-negative"),
-    )
-    steep, beside_step = (h + theta, 0.0) if is_l2(weight_decay_form) else (h, theta)
+    eta = number("learning_rate", learning_rate, "positive")
+    theta = number("weight_decay", weight_decay, "non-negative")
+    steep, beside_step = decay_places(h, theta, weight_decay_form)
     rate = slope(dof) * steep / s + beside_step
     if gradient is None:
         signal = steep / s * np.sqrt(eta / (2 * rate))

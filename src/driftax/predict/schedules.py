@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from driftax._errors import DriftaxError
+from driftax.predict import student
 from driftax.predict._arguments import degrees, number, together
 from driftax.predict._value import Numbers, Prediction, judged, largest, missing
-from driftax.predict.sign_law import mean_sign, slope
+from driftax.predict.sign_law import linearisation, slope
 
 Factor = Callable[[np.ndarray], Any]
 _POINTS = 6  # per panel of the quadrature
@@ -88,9 +89,8 @@ def signsgd_schedule_loss(
     rate = 2 * slope(dof) * h / s
     second = relaxing(times, x**2, rate, np.full_like(h, eta), factor)
     signal = h / s * np.sqrt(np.maximum(x**2, eta / rate))
-    error = slope(dof) * signal / mean_sign(signal, dof) - 1
-    reason = f"linear drift {100 * float(np.max(error)):+.2g} % at |Y| = {float(np.max(signal)) / math.sqrt(2):.3g}"
-    return judged(second @ (0.5 * h), error, reason, "compagnoni2025, SignSGD with schedulers")
+    source = "compagnoni2025, SignSGD with schedulers"
+    return judged(second @ (0.5 * h), *linearisation(signal, dof), source)
 
 
 def sgd_schedule_loss(
@@ -123,8 +123,7 @@ def sgd_schedule_loss(
     if dof <= 2:
         nowhere = np.full(np.shape(np.atleast_1d(times)), np.inf)
         return missing(nowhere, f"dof = {dof:g} is not above 2: no variance", source)
-    stretch = 1.0 if math.isinf(dof) else dof / (dof - 2)
-    second = relaxing(times, x**2, 2 * h, eta * s**2 * stretch, factor)
+    second = relaxing(times, x**2, 2 * h, eta * s**2 * student.variance(dof), factor)
     half = 0.5 * eta * h
     return judged(second @ (0.5 * h), half, largest("learning_rate * curvature / 2", half), source)
 

@@ -38,6 +38,18 @@ def slope(dof: Numbers = math.inf) -> float:
     return 2 * math.exp(float(gammaln((dof + 1) / 2) - gammaln(dof / 2))) / math.sqrt(math.pi * dof)
 
 
+def linearisation(signal: np.ndarray, dof: Numbers = math.inf) -> tuple[np.ndarray, str]:
+    """The relative error of the linear mean sign `slope * signal` at signals above 0, and the largest in words.
+
+    Args:
+        signal: gradient / scale of the noise.
+        dof: of Student-t noise.
+    """
+    error = slope(dof) * signal / mean_sign(signal, dof) - 1
+    ratio = float(np.max(signal)) / math.sqrt(2)
+    return error, f"linear drift {100 * float(np.max(error)):+.2g} % at |Y| = {ratio:.3g}"
+
+
 def slope_at(signal: Numbers, dof: Numbers = math.inf) -> np.ndarray:
     """The slope of the mean sign at any signal: twice the density of the noise."""
     y, dof = np.asarray(number("signal", signal, "finite")), degrees(dof)

@@ -12,16 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from driftax._errors import DriftaxError
+from driftax.predict import student
 from driftax.predict._arguments import degrees, number, together
-from driftax.predict._value import Numbers, Prediction, beside, judged, largest, missing
+from driftax.predict._value import Numbers, Prediction, beside, judged, largest, missing, worse
 from driftax.predict.sign_law import slope, slope_at
 
 _LI, _SIGN = "litaie2019, the equations of SGD of order 1 and 2", "compagnoni2025, Lemma 3.7"
 _FORMS = ("decoupled", "l2")
 _ROUNDS = 80  # of a fixed point that at least halves its error in each
-_LATTICE = (
-    1.0  # r above which the exact law depends on where the lattice of params lies, by up to 25 % at r = 1.9
-)
+# r above which the exact law depends on where the lattice of params lies, by up to 25 % at r = 1.9
+_LATTICE = 1.0
 
 
 class Stationary(NamedTuple):
@@ -54,6 +54,11 @@ def is_l2(form: str) -> bool:
     if form not in _FORMS:
         raise DriftaxError(f"weight_decay_form = {form!r}", "an unknown form", " or ".join(_FORMS))
     return form == "l2"
+
+
+def decay_places(curvature: np.ndarray, weight_decay: float, form: str) -> tuple[np.ndarray, float]:
+    """The slope [dim] of the gradient with an L2 decay in it, and the decoupled decay beside the step."""
+    return (curvature + weight_decay, 0.0) if is_l2(form) else (curvature, weight_decay)
 
 
 # --- SGD ---------------------------------------------------------------------------------------------------
@@ -92,14 +97,10 @@ def sgd_stationary(
     h, s, x = together(
         curvature=(curvature, "positive"), noise=(noise, "non-negative"), minimum=(minimum, "finite")
     )
-    eta, theta = (
-        number("learning_rate", learning_rate, "positive"),
-        number("weight_decay", weight_decay, "non-negative"),
-    )
-    dof, k = degrees(dof), h + theta
-    stretch = dof / (dof - 2) if 2 < dof < math.inf else 1.0 if dof > 2 else math.inf
+    eta = number("learning_rate", learning_rate, "positive")
+    k, dof = h + number("weight_decay", weight_decay, "non-negative"), degrees(dof)
     mean = np.where(dof > 1, x * h / k, math.nan)
-    leading = eta * np.where(s > 0, s**2 * stretch, 0.0) / (2 * k)
+    leading = eta * np.where(s > 0, s**2 * student.variance(dof), 0.0) / (2 * k)
     half = eta * k / 2
     exact = np.where(half < 1, leading / np.where(half < 1, 1 - half, 1.0), math.inf)
     laws = {
@@ -110,11 +111,12 @@ def sgd_stationary(
     }
     sources = dict.fromkeys(laws, _LI) | {"exact": "re-derived", "stability": "compagnoniinteraction2025"}
     cause = largest("learning_rate * (curvature + weight_decay) / 2", half)
-    if math.isinf(stretch) and np.any(s > 0):
+    why = ""
+    if dof <= 2 and np.any(s > 0):
         why = f"dof = {dof:g} is not above 2: no stationary variance" + ("" if dof > 1 else ", nor a mean")
-        return {name: missing(law, why, sources[name]) for name, law in laws.items()}
-    if np.max(half) >= 1:
+    elif np.max(half) >= 1:
         why = f"{cause} is not below 1: SGD diverges"
+    if why:
         return {name: missing(law, why, sources[name]) for name, law in laws.items()}
     answer = {
         name: _beside_law(laws[name], laws["exact"], "SGD itself", cause, sources[name]) for name in laws
@@ -195,12 +197,10 @@ def signsgd_stationary(
     h, s, x = together(
         curvature=(curvature, "positive"), noise=(noise, "positive"), minimum=(minimum, "finite")
     )
-    eta, theta = (
-        number("learning_rate", learning_rate, "positive"),
-        number("weight_decay", weight_decay, "non-negative"),
-    )
-    inside, dof = is_l2(weight_decay_form), degrees(dof)
-    steep, beside_step = (h + theta, 0.0) if inside else (h, theta)
+    eta = number("learning_rate", learning_rate, "positive")
+    theta = number("weight_decay", weight_decay, "non-negative")
+    steep, beside_step = decay_places(h, theta, weight_decay_form)
+    dof = degrees(dof)
     a = slope(dof) * steep / s
     mean = x * h / steep * (a / (a + beside_step))
     laws = {
@@ -212,17 +212,28 @@ def signsgd_stationary(
     r = eta * steep / (2 * s * slope(dof))
     cause = largest("r = learning_rate * curvature / (2 * slope * noise)", r)
     offset = steep / s * np.abs(mean - x * h / steep)
-    # Relative error of the closure over r^2, an upper bound of that on exact laws with r up to 1.
-    share = 0.05 + 0.4 / dof**2 + 0.4 * beside_step / (a + beside_step)
-    error = np.where(r > _LATTICE, np.inf, share * r**2) + offset**2 / 2
-    reason = f"error below {float(np.max(share)):.2g} r^2, {cause}"
-    if np.max(offset) > 0:
-        reason += f"; the mean gradient is {np.max(offset):.3g} noises from 0"
+    error, reason = _closure_error(r, cause, beside_step, a, offset, dof)
     answer = {"closure": judged(laws["closure"], error, reason, "re-derived")}
     for name in ("leading", "paper"):
         told = _beside_law(laws[name], laws["closure"], "the closure", cause, _SIGN)
         answer[name] = worse(told, answer["closure"])
     return answer
+
+
+def _closure_error(
+    r: np.ndarray, cause: str, decay: float, pull: np.ndarray, offset: np.ndarray, dof: float
+) -> tuple[np.ndarray, str]:
+    """The relative error [dim] of the closure, and what it was estimated from.
+
+    `decay` and `pull` draw the params to 0 and to the minimum; `offset` is the mean gradient over the noise.
+    """
+    # Over r^2, an upper bound of the error on exact laws with r up to 1.
+    share = 0.05 + 0.4 / dof**2 + 0.4 * decay / (pull + decay)
+    error = np.where(r > _LATTICE, np.inf, share * r**2) + offset**2 / 2
+    reason = f"error below {float(np.max(share)):.2g} r^2, {cause}"
+    if np.max(offset) > 0:
+        reason += f"; the mean gradient is {np.max(offset):.3g} noises from 0"
+    return error, reason
 
 
 def closure_variance(
@@ -295,11 +306,3 @@ def erf_equation_variance(curvature: float, noise: float, learning_rate: float) 
 def _beside_law(law: Stationary, better: Stationary, name: str, cause: str, source: str) -> Prediction:
     """A law judged by its variances."""
     return beside(law.variance, better.variance, name, cause, source)._replace(value=law)
-
-
-def worse(told: Prediction, reference: Prediction) -> Prediction:
-    """A prediction that cannot be better than the one it was compared with."""
-    order = ["ok", "doubtful", "out of range"]
-    if order.index(told.validity.value) >= order.index(reference.validity.value):
-        return told
-    return told._replace(validity=reference.validity, reason=f"{told.reason}; {reference.reason}")

@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from driftax._errors import DriftaxError
+from driftax.predict import student
 from driftax.predict._arguments import degrees, number
 from driftax.predict._value import Numbers, Prediction, judged, missing
 from driftax.predict.sign_law import slope
@@ -94,7 +95,7 @@ def sgd_keeps(dof: Numbers) -> Prediction:
     if dof <= 2:
         mean = "nor a mean" if dof <= 1 else "but a mean"
         return missing(math.inf, f"dof = {dof:g}: no stationary variance, {mean}", "textbook")
-    return judged(1.0 if math.isinf(dof) else dof / (dof - 2), 0.0, f"dof = {dof:g} is above 2", "textbook")
+    return judged(student.variance(dof), 0.0, f"dof = {dof:g} is above 2", "textbook")
 
 
 def signsgd_keeps(dof: Numbers) -> Prediction:

@@ -12,13 +12,12 @@ import numpy as np
 
 from driftax.report._matplotlib import figure_bytes
 from driftax.reproduce._value import Experiment, Outcome, Part, Results
-from driftax.study import run
+from driftax.study.answer import answer, run_resumed
 from driftax.study.executors import LocalExecutor
 from driftax.study.files import write_whole
-from driftax.study.growth import Progress, Workshop
-from driftax.study.lock import locked
+from driftax.study.growth import Progress
 from driftax.study.recipe import Recipe
-from driftax.study.results import plain, request, stored, write
+from driftax.study.results import plain, request
 from driftax.study.spec import read_study
 from driftax.study.store import ChunkStore
 
@@ -73,22 +72,14 @@ def _part(
     study = read_study(path, part.study)
     members = study.comparison(part.verb).members
     wanted = request(part.study, directory, verb=part.verb, members=members)
-    results = None if fresh else stored(directory, wanted, grows=members is None)
-    if results is not None:
-        return results
-    with locked(directory):
+
+    def compute() -> dict[str, Any]:
         recipe = Recipe.of(path, part.study, study.seed, allow_obstructed=True)
         executor = LocalExecutor()
         store = ChunkStore(directory, recipe.identity(executor.arithmetic), tell, fresh)
-        results = getattr(run, f"run_{part.verb}")(
-            study,
-            budget_seconds=budget,
-            progress=progress,
-            allow_obstructed=True,
-            workshop=Workshop(executor, store),
-        )
-        write(directory, results, wanted)
-    return plain(results)
+        return run_resumed(part.verb, study, recipe, executor, store, progress, budget_seconds=budget)
+
+    return plain(answer(directory, wanted, compute, grows=members is None, fresh=fresh)[0])
 
 
 def lay_out(part: Part, directory: Path) -> Path:
