@@ -206,7 +206,7 @@ def test_a_deep_residual_network():
     build = lambda key, image: DeepResNet((8, 8, 1), 3, 4, 4, key=key)(image)
     assert jax.eval_shape(build, jax.random.key(0), jnp.zeros((8, 8, 1))).shape == (3,)
     made = eqx.filter_eval_shape(lambda key: DeepResNet((8, 8, 1), 3, 4, 4, key=key), jax.random.key(0))
-    assert [block.second.out_channels for block in made.blocks] == [4, 4, 8, 16]
+    assert [block.second.bias.size for block in made.blocks] == [4, 4, 8, 16]
 
 
 LABELS = {
