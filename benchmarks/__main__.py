@@ -28,6 +28,7 @@ BENCHMARKS = {
     "b4": "b4_coefficients",
     "b5": "b5_neural_net",
     "b6": "b6_random",
+    "b7": "b7_networks",
     "p1": "p1_profile",
     "s1": "s1_scaling",
     "s2": "s2_memory",

@@ -49,6 +49,8 @@ class ModifiedEquation(eqx.Module):
             correction of the covariance.
         obstruction: what no equation on this state can reproduce, where it was computed.
         record: provenance.
+        corrected_noise: False leaves out the correction of the noise that ensembles draw, whose covariance is O(h^3)
+            in the ballistic regime.
     """
 
     chain: Chain
@@ -59,6 +61,7 @@ class ModifiedEquation(eqx.Module):
     stochastic: bool = eqx.field(static=True)
     full: bool = eqx.field(static=True)
     record: Record = eqx.field(static=True)
+    corrected_noise: bool = eqx.field(static=True, default=True)
 
     @property
     def time_step(self) -> Scalar:

@@ -96,7 +96,7 @@ def step_noise(
 
     rows = Rows.of(z)
     first = noise(number, rows)
-    if equation.weak_order == 1:
+    if equation.weak_order == 1 or not equation.corrected_noise:
         return first.stacked
     mean = row_mean(equation.chain, _CHANNEL_NODES)
     drift, transported = jax.jvp(lambda y: mean(number, y), (rows,), (first,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -243,6 +244,8 @@ class Experiment(NamedTuple):
             full=chain.regime is Regime.BATCH_EQUIVALENT,
             nodes=nodes or (_BATCH_NODES if self._splits else _GAUSSIAN_NODES),
         )
+        if self.large and not equation.full:  # a correction of the noise is two more passes through the data
+            equation = replace(equation, corrected_noise=False)
         return extend(equation) if model == EXTENDED else equation
 
     def rung_study(self, position: int, seed: int) -> RungStudy:
