@@ -35,7 +35,7 @@ demo: $(DEMO_READY)
 	$(BIN)/driftax demo
 
 test: $(TEST_READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --durations=15 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15 $(PYTEST_ARGS)
 
 check: $(TEST_READY)
 	$(BIN)/ruff check

@@ -29,7 +29,7 @@ OBJECTIVE = FiniteSum(
     lambda p, e: jnp.log1p(jnp.exp(p @ e["x"])) + 0.1 * jnp.sum(p**4) * (1 + e["x"][0]), DATA, 2
 )
 PARAMS = jnp.asarray([0.4, -0.7])
-DRAWS = 200_000
+DRAWS = 60_000
 FALSE_ALARM_Z = 5.5  # two-sided false alarm of 4e-8 per entry
 
 

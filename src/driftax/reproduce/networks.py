@@ -52,16 +52,15 @@ _NETS = {
     ),
     "resnet": _Net('model = "resnet"', "cifar10", "ResNet, CIFAR-10", (128, None), (100, 500), (3, 5)),
 }
-_NOISE = (
-    1e-3  # standard deviation injected into every coordinate of the gradient, whose own size is about 1e-2
-)
+# Standard deviation injected into every coordinate of the gradient, whose own size is about 1e-2.
+_NOISE = 1e-3
 # Second moments start at a number, as in callisti2025: grown from 0, that of a unit that is never active stays there,
 # where an equation leaves its domain.
 _MOMENTS = {"signsgd": "", "rmsprop": "nu = 0.01", "adam": "mu = 0.0\nnu = 0.01"}
 _OPTIMIZERS = {
-    "signsgd": "learning_rate = 0.001",
-    "rmsprop": "learning_rate = 0.01\ndecay = 0.99\neps = 0.01\nweight_decay = 0.1",
-    "adam": "learning_rate = 0.02\nb1 = 0.9\nb2 = 0.99\neps = 0.01\nweight_decay = 0.1\nbias_correction = false",
+    "signsgd": "learning_rate = 0.00025",
+    "rmsprop": "learning_rate = 0.0025\ndecay = 0.99\neps = 0.01\nweight_decay = 0.1",
+    "adam": "learning_rate = 0.005\nb1 = 0.9\nb2 = 0.99\neps = 0.01\nweight_decay = 0.1\nbias_correction = false",
 }
 _BATCH = 32
 
