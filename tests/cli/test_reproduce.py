@@ -1,14 +1,16 @@
 """`driftax reproduce`: experiments are listed, refused by name, run, resumed and written whole."""
 
 import json
+import os
 
 import pytest
 import xarray as xr
 
 from driftax.cli.main import main
+from driftax.reproduce import networks
 from driftax.reproduce._value import Answer, Experiment, Part
-from driftax.reproduce.experiments import EXPERIMENTS
-from driftax.reproduce.judge import beside, drawn, mean, order, order_among, weak_error
+from driftax.reproduce.experiments import EXPERIMENTS, NETWORKS
+from driftax.reproduce.judge import Distance, beside, drawn, mean, order, order_among, weak_error
 from driftax.reproduce.runner import lay_out, reproduce
 from driftax.study.run import experiment_of
 from driftax.study.spec import read_study
@@ -106,6 +108,10 @@ PARTS = [(e.id, part) for e in EXPERIMENTS for part in e.parts]
 
 @pytest.mark.parametrize(("id", "part"), PARTS, ids=[f"{id}-{part.name}" for id, part in PARTS])
 def test_every_part_is_a_study_that_runs(id, part, tmp_path):
+    if any(f'data = "{name}"' in part.study for name in ("mnist", "cifar10")) and not os.environ.get(
+        "DRIFTAX_DATA"
+    ):
+        pytest.skip("needs DRIFTAX_DATA, a folder with mnist and cifar10")
     study = read_study(lay_out(part, tmp_path), part.study)
     experiment = experiment_of(study, part.verb, allow_obstructed=True)
     for model in experiment.models:
@@ -119,6 +125,23 @@ def test_the_list_has_an_id_a_title_and_a_source(capsys):
     assert len(listed) == len(EXPERIMENTS) >= 15
     assert all(entry["id"] and entry["title"] and entry["source"] for entry in listed)
     assert len({entry["id"] for entry in listed}) == len(listed)
+
+
+def test_a_network_follows_where_distance_and_bias_are_small():
+    def judged(ratio, error=0.001, doubled=0.001, lost=0):
+        return networks._row("words", Distance(ratio, error, doubled, 0), lost).answer.value
+
+    assert judged(0.01) == "agrees" and judged(0.2) == "disagrees"
+    assert judged(0.048) == "inconclusive" and judged(0.01, doubled=0.06) == "inconclusive"
+    assert judged(0.01, lost=1) == "inconclusive"
+
+
+def test_the_networks_have_a_size_of_the_paper():
+    """The small and the full run differ in steps alone where the data set is whole."""
+    for experiment in NETWORKS:
+        assert len(experiment.full) == len(experiment.parts) == 4
+        for small, full in zip(experiment.parts, experiment.full, strict=True):
+            assert small.name == full.name and small.study != full.study
 
 
 @pytest.mark.parametrize(
