@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -102,3 +103,9 @@ def test_many_points_are_drawn_as_bands():
     figure = figures(content)["time"][0]
     fills = [trace for trace in figure_json(figure)["data"] if trace.get("fill") == "toself"]
     assert len(fills) == 2 and len(figure_png(figure)) > 20_000
+
+
+def test_one_rung_has_no_figure_of_errors_against_the_time_step(content):
+    alone = [replace(row, rungs=row.rungs[:1]) for row in content.judged]
+    found = figures(replace(content, judged=tuple(alone)))
+    assert found["errors"] == () and len(found["time"]) == len(figures(content)["time"])

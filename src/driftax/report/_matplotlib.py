@@ -83,8 +83,9 @@ def _draw(ax, panel: Panel, figure: Figure) -> None:
 
 def _log_ticks(axis, ends: tuple[float, float]) -> None:
     """Powers of ten; numbers between them too where the axis spans less than two decades."""
-    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import LogLocator, NullFormatter
 
+    axis.set_minor_formatter(NullFormatter())
     if ends[1] < 100 * ends[0]:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(lambda value, _: short(value))

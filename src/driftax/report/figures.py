@@ -104,7 +104,7 @@ def figures(content: ReportContent) -> dict[str, tuple[Figure, ...]]:
     """All figures of a report by section: `errors`, `time`, `certificate`."""
     style = styles(content.models)
     sections = {
-        "errors": [_errors(rows, style) for rows in _by_observable(content.judged)],
+        "errors": [_errors(rows, style) for rows in _by_observable(content.judged) if len(rows[0].rungs) > 1],
         "time": _over_time(content, style),
         "certificate": [_certificate(content.certified, style)] if content.certified else [],
     }
