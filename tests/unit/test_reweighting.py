@@ -19,9 +19,16 @@ from driftax import (
 )
 from driftax.objective import FiniteSum
 from driftax.published import publish
-from driftax.simulate.reweighting import reweighted_equation, reweighting_driver, substep
+from driftax.simulate.reweighting import (
+    ReweightingDriver,
+    reweighted_equation,
+    reweighting_driver,
+    substep,
+)
 from driftax.simulate.schemes import EulerMaruyama
 from driftax.simulate.steps import Draw, equation_step, optimizer_step
+from driftax.study.run import experiment_of
+from driftax.study.spec import read_study
 
 SIZE, BATCH = 12, 4
 DATA = {"x": jnp.asarray(np.random.default_rng(0).normal(size=(SIZE, 2)))}
@@ -148,3 +155,48 @@ def test_where_order_2_has_no_unbiased_estimate_it_is_refused(optimizer, regime,
     chain = Chain(OBJECTIVE, MinibatchNoise(BATCH), optimizer, regime)
     with pytest.raises(DriftaxError, match=words):
         reweighted_equation(chain, 2, True)
+
+
+STUDY = """seed = 0
+[objective]
+name = "network"
+data = "breast_cancer"
+model = "mlp"
+[noise]
+name = "minibatch"
+batch_size = 32
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+[start]
+[regime]
+name = "ballistic"
+[compare]
+steps = 2
+models = ["derived-2", "li-tai-e-2019-2"]
+"""
+
+
+@pytest.mark.parametrize(
+    "noise", ['name = "minibatch"\nbatch_size = 32', 'name = "gaussian"\ncovariance = 1e-6']
+)
+def test_a_network_is_run_member_by_member(noise):
+    """A chunk is a member; Euler's bias is left to two levels; the noise of order 2 is not corrected."""
+    study = read_study("study.toml", STUDY.replace('name = "minibatch"\nbatch_size = 32', noise))
+    experiment = experiment_of(study, "verify", False)
+    rung = experiment.rung_study(0, 0).rung
+    assert rung.leaf == rung.chunk == 1 and rung.levels == ((1, 2), (1, 2))
+    assert isinstance(rung.scheme, EulerMaruyama)
+    assert isinstance(rung.driver, ReweightingDriver) == ("minibatch" in noise)
+    assert experiment.judged("derived-2").obstruction is None
+    if "gaussian" in noise:
+        assert not rung.equations[0].corrected_noise
+
+
+def test_a_quadratic_of_many_parameters_is_no_network():
+    text = STUDY.replace(
+        'name = "network"\ndata = "breast_cancer"\nmodel = "mlp"', 'name = "rosenbrock"\ndim = 1100'
+    )
+    text = text.replace('name = "minibatch"\nbatch_size = 32', 'name = "gaussian"\ncovariance = 1.0')
+    text = text.replace("[start]", f"[start]\nparams = {[1.0] * 1100}")
+    assert not experiment_of(read_study("study.toml", text), "verify", False).large

@@ -19,6 +19,7 @@ from driftax.compare.weak_error import RungStudy, rung_key
 from driftax.equation import NODES, Method, derive
 from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import Equation, ExtendedEquation, extend
+from driftax.objective import FiniteSum
 from driftax.regime import Regime
 from driftax.simulate.drivers import channels_of, driver_for, stream_for
 from driftax.simulate.ensemble import CHUNK, LARGE_LEAF, LEAF, Rung, Start
@@ -97,8 +98,8 @@ class Experiment(NamedTuple):
 
     @property
     def large(self) -> bool:
-        """Whether one member is as much work as is best done at once: a network, say."""
-        return self.start.shape[1] > _LARGE
+        """Whether one member is as much work as is best done at once: a network on its data."""
+        return isinstance(self.chain.objective, FiniteSum) and self.start.shape[1] > _LARGE
 
     @property
     def reweighted(self) -> bool:
