@@ -211,7 +211,8 @@ def test_the_model_by_name_is_the_compiled_equation_of_order_1(message):
     ours, theirs = derive(chain, weak_order=1), publish("distributed-2025", chain)
     np.testing.assert_allclose(theirs.step_drift(0.0, z), ours.step_drift(0.0, z), atol=1e-12)
     np.testing.assert_allclose(theirs.step_covariance(0.0, z), ours.step_covariance(0.0, z), atol=1e-12)
-    assert local_order(derive(chain, weak_order=2, at=z[None]), z[None]).order > 1.9
+    if message is Message.SIGN:  # the one whose mean is no gradient
+        assert local_order(derive(chain, weak_order=2, at=z[None]), z[None]).order > 1.9
 
 
 def test_the_closed_forms_are_the_coefficients_of_the_model():

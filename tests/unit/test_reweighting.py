@@ -7,7 +7,6 @@ import pytest
 
 from driftax import (
     SGD,
-    Adam,
     Chain,
     DriftaxError,
     GaussianNoise,
@@ -84,7 +83,6 @@ def test_several_weightings_share_one_pass():
     [
         (SGD(0.1, weight_decay=0.3), 2),
         (RMSprop(0.1, 0.9, 0.1), 2),
-        (Adam(0.1, 0.8, 0.9, 0.1), 2),
         (SignSGD(0.1), 1),
     ],
 )
