@@ -191,6 +191,12 @@ def test_a_network_is_run_member_by_member(noise):
         assert not rung.equations[0].corrected_noise
 
 
+def test_a_scheme_that_reweighted_examples_do_not_drive_is_refused():
+    study = read_study("study.toml", STUDY + 'scheme = "weak-2"\n')
+    with pytest.raises(DriftaxError, match="euler-maruyama"):
+        experiment_of(study, "verify", False).check()
+
+
 def test_a_quadratic_of_many_parameters_is_no_network():
     text = STUDY.replace(
         'name = "network"\ndata = "breast_cancer"\nmodel = "mlp"', 'name = "rosenbrock"\ndim = 1100'

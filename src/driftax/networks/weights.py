@@ -1,4 +1,4 @@
-"""Layers as all networks here have them: weights start uniform, of variance 2 / inputs, and biases at 0.
+"""Layers before a ReLU in the deep networks: weights start uniform, of variance 2 / inputs, and biases at 0.
 
 Source: he2015 (the variance that keeps signals alive through many layers with ReLU).
 """

@@ -194,6 +194,12 @@ class Experiment(NamedTuple):
                 "a gradient law that draws examples, not normals",
                 'randomness = "counter"',
             )
+        if self.reweighted and self.integration.scheme not in (None, "euler-maruyama"):
+            raise DriftaxError(
+                f'scheme = "{self.integration.scheme}"',
+                "the minibatches of a network, whose reweighted examples drive Euler steps",
+                'scheme = "euler-maruyama", or none',
+            )
         for model in self.models:
             self.judged(model)
 
