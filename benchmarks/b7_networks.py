@@ -15,6 +15,7 @@ import optax
 from driftax import SGD, Adam, Chain, GaussianNoise, MinibatchNoise, SignSGD, derive
 from driftax.data import load_data
 from driftax.networks import named_network
+from driftax.published import publish
 from driftax.simulate.drivers import driver_for
 from driftax.simulate.reweighting import reweighted_equation, reweighting_driver
 from driftax.simulate.schemes import EulerMaruyama
@@ -27,10 +28,11 @@ TITLE = "Equations of a network"
 _BATCH, _RATE, _NOISE = 32, 1e-3, 1e-3
 TEXT = f"""One Euler step of one member, float32, over a full-batch step of `optax.adamw` on the same network and data.
 *Injected*: Gaussian noise of known covariance. *Minibatches*: batches of {_BATCH}, whose exact covariance drives the
-equation through reweighted examples, two sets of weights from one forward pass (`simulate.reweighting`); the second
-moment's drift is estimated without bias from the same two. **Below 1 is faster** than full-batch AdamW; the goals are
-1.3 for SGD and SignSGD (and where nothing but the same pullbacks is needed), 4 for order 2, and 2.5 times the memory.
-The last column has the temporary memory of a compiled run."""
+equation through reweighted examples (`simulate.reweighting`): one set of weights for a whole step of order 1, of which
+the second moment takes its drift and its noise too; a second set where a published formula asks for the diagonal of the
+covariance; a second set and a Hessian-vector product for order 2. **Below 1 is faster** than full-batch AdamW; goals
+are 1.3 where one pullback does, 3 with the diagonal, 4 for order 2, and 2.5 times the memory. The last column has the
+temporary memory of a compiled run."""
 COMPARES = "time per step, over that of full-batch AdamW"
 
 
@@ -38,7 +40,7 @@ class _Kind(NamedTuple):
     """An equation to step."""
 
     optimizer: Any
-    order: int
+    model: int | str  # the weak order of a compiled one, or the name of a published one
     minibatches: bool
 
 
@@ -49,6 +51,7 @@ _KINDS = {
     "SGD, order 1, minibatches": _Kind(SGD(_RATE), 1, True),
     "SignSGD, order 1, minibatches": _Kind(SignSGD(_RATE), 1, True),
     "AdamW, order 1, minibatches": _Kind(_ADAM, 1, True),
+    "AdamW, compagnoni-2025, minibatches": _Kind(_ADAM, "compagnoni-2025", True),
     "AdamW, order 2, minibatches": _Kind(_ADAM, 2, True),
 }
 
@@ -101,9 +104,10 @@ def _equation(kind: _Kind, objective: Any, start: Any, steps: int):
     law = MinibatchNoise(_BATCH) if kind.minibatches else GaussianNoise(_NOISE**2)
     chain = _single(Chain(objective, law, kind.optimizer))
     if kind.minibatches:
-        equation, driver = reweighted_equation(chain, kind.order, True), reweighting_driver(chain, 1)
+        equation = _under_minibatches(chain, kind.model)
+        driver = reweighting_driver(chain, 1)
     else:
-        equation = replace(derive(chain, weak_order=kind.order, full=False, nodes=3), corrected_noise=False)
+        equation = replace(derive(chain, weak_order=kind.model, full=False, nodes=3), corrected_noise=False)
         driver = driver_for(chain, (equation,), 1, 0)
     members = jnp.ones((len(chain.slots), start.size, 1), jnp.float32)
     members = members.at[0, :, 0].set(start.astype(jnp.float32))
@@ -118,6 +122,10 @@ def _equation(kind: _Kind, objective: Any, start: Any, steps: int):
         return jax.lax.scan(step, members, jnp.arange(steps))[0]
 
     return jax.jit(run).lower(members, jax.random.key(0)).compile(), (members,)
+
+
+def _under_minibatches(chain: Chain, model: int | str):
+    return publish(model, chain) if isinstance(model, str) else reweighted_equation(chain, model, True)
 
 
 def _single(tree: Any) -> Any:

@@ -62,6 +62,10 @@ def _weak_error(observable: str) -> Goal:
     return Goal("G5", what, 3e4, True, "b3", workload, candidate)
 
 
+def _network(bound: float, candidate: str) -> Goal:
+    return Goal("G7", f"{candidate}, over full-batch AdamW", bound, False, "b7", "", candidate)
+
+
 _COMPILES = 1.5  # seconds
 _LESS_MEMORY = 100
 GOALS = [
@@ -124,6 +128,11 @@ GOALS = [
     ),
     Goal("G7", "noise of a neural net, over full-batch Adam", 1.3, False, "b5", "", "driftax"),
     Goal("G7", "the same, gradient and noise in one pullback", 1.3, False, "b5", "", "driftax, one pullback"),
+    _network(1.3, "SGD, order 1, minibatches"),
+    _network(1.3, "SignSGD, order 1, minibatches"),
+    _network(1.3, "AdamW, order 1, minibatches"),
+    _network(3, "AdamW, compagnoni-2025, minibatches"),
+    _network(4, "AdamW, order 2, minibatches"),
 ]
 
 

@@ -93,9 +93,9 @@ def test_a_substep_has_the_mean_and_covariance_of_the_equation(optimizer, order)
     equation = reweighted_equation(chain, order, True)
     normals = jax.random.normal(jax.random.key(3), (DRAWS, 2, SIZE)) * np.sqrt(SIZE / BATCH)
     weights = normals - jnp.mean(normals, axis=-1, keepdims=True)
-    moved = np.asarray(jax.vmap(lambda w: substep(equation, number, dt, z, w) - z)(weights)).reshape(
-        DRAWS, -1
-    )
+    moved = np.asarray(
+        jax.vmap(lambda w: substep(equation, number, dt, z, w, whole=False) - z)(weights)
+    ).reshape(DRAWS, -1)
     law = GaussianNoise(chain.noise.covariance(OBJECTIVE, PARAMS))
     plain = Chain(OBJECTIVE, law, optimizer)
     if order == 2:  # the law moves with the params, and with it the drift of nu
@@ -120,14 +120,24 @@ def test_a_published_substep_has_the_drift_of_its_formula(model):
     equation = publish(model, chain)
     normals = jax.random.normal(jax.random.key(3), (DRAWS, 2, SIZE)) * np.sqrt(SIZE / BATCH)
     weights = normals - jnp.mean(normals, axis=-1, keepdims=True)
-    moved = np.asarray(jax.vmap(lambda w: substep(equation, number, dt, z, w) - z)(weights)).reshape(
-        DRAWS, -1
-    )
+    moved = np.asarray(
+        jax.vmap(lambda w: substep(equation, number, dt, z, w, whole=False) - z)(weights)
+    ).reshape(DRAWS, -1)
     gap = moved.mean(axis=0) - 0.5 * np.asarray(equation.step_drift(number, z.reshape(-1)))
     assert np.all(np.abs(gap) < FALSE_ALARM_Z * moved.std(axis=0) / np.sqrt(DRAWS))
     np.testing.assert_allclose(
         np.cov(moved[:, :2].T), 0.5 * equation.step_covariance(number, z.reshape(-1))[:2, :2], rtol=0.03
     )
+
+
+def test_a_whole_step_is_the_substep_of_length_1():
+    """From one noise in place of two, of which nothing is left there."""
+    chain = chain_of(RMSprop(0.1, 0.9, 0.1))
+    z, number, dt = state(2), jnp.asarray(7.0), jnp.asarray(1.0)
+    equation = reweighted_equation(chain, 1, True)
+    weights = jnp.asarray(np.random.default_rng(4).normal(size=(2, SIZE)))
+    one, two = (substep(equation, number, dt, z, weights, whole=whole) for whole in (True, False))
+    np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
 def test_one_substep_of_sgd_follows_the_optimizers_own_batch():

@@ -18,7 +18,6 @@ Source: re-derived; the covariance of reweighted gradients is exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -87,31 +86,41 @@ class ReweightingDriver(AbstractDriver):
 
 
 def substep(
-    equation: OnState, number: Scalar, dt: Scalar, z: Slots, weights: Float[Array, "two size"]
+    equation: OnState, number: Scalar, dt: Scalar, z: Slots, weights: Float[Array, "two size"], whole: bool
 ) -> Slots:
-    """The state after `dt` steps of the optimizer, driven by the weights of the noise and by fresh ones."""
+    """The state after `dt` steps of the optimizer, driven by the weights of the noise and by fresh ones.
+
+    A substep that is the `whole` step, dt = 1, is `z + D_a`: its second noise need not be looked at.
+    """
     if isinstance(equation, PublishedEquation):
         return _published_substep(equation, number, dt, z, weights)
-    chain = equation.chain
     total, fresh = weights
-    both = jnp.stack([fresh + total, fresh - total]) / math.sqrt(2)
+    one, other = (fresh + total) / math.sqrt(2), (fresh - total) / math.sqrt(2)
+    if equation.weak_order == 1:
+        if whole and equation.stochastic:
+            (here,) = _increments(equation.chain, number, z, one[None])
+            return z + here
+        here, there = _increments(equation.chain, number, z, jnp.stack([one, other]))
+        drift = 0.5 * (here + there)
+    else:
+        (there,) = _increments(equation.chain, number, z, other[None])
 
-    def increments(number: Scalar, z: Slots) -> tuple[Slots, Slots]:
-        """Of the optimizer, under two independent noises."""
-        one, other = _finite_sum(chain).weighted_gradients(z[0], _as_mean(1 + both))
-        return chain.increment(number, z, one), chain.increment(number, z, other)
+        def along(number: Scalar, z: Slots) -> Slots:
+            return _increments(equation.chain, number, z, one[None])[0]
 
-    one, other = increments(number, z)
-    drift = 0.5 * (one + other)
-    if equation.weak_order == 2:
-        drift = drift - 0.5 * _along(lambda k, y: increments(k, y)[0], number, z, other)
+        here, bend = jax.jvp(along, (number, z), (jnp.ones_like(number), there))
+        drift = 0.5 * (here + there - bend)
     if not equation.stochastic:
         return z + dt * drift
-    return z + dt * drift + jnp.sqrt(dt - 0.5 * dt**2) * (one - other) / math.sqrt(2)
+    return z + dt * drift + jnp.sqrt(dt - 0.5 * dt**2) * (here - there) / math.sqrt(2)
 
 
-def _along(function: Callable, number: Scalar, z: Slots, direction: Slots) -> Slots:
-    return jax.jvp(function, (number, z), (jnp.ones_like(number), direction))[1]
+def _increments(
+    chain: Chain, number: Scalar, z: Slots, noises: Float[Array, "noise size"]
+) -> tuple[Slots, ...]:
+    """Of the optimizer under every noise, all from one forward pass."""
+    gradients = _finite_sum(chain).weighted_gradients(z[0], _as_mean(1 + noises))
+    return tuple(chain.increment(number, z, gradient) for gradient in gradients)
 
 
 def _published_substep(equation: PublishedEquation, number: Scalar, dt: Scalar, z: Slots, weights) -> Slots:

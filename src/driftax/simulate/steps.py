@@ -120,7 +120,7 @@ def _reweighted_step(equation: Equation, level: int, number: Scalar, z: Slots, w
 
     def one(z, inside):
         begin, dt, (own,) = inside
-        return reweighting.substep(equation, begin, dt, z, own), None
+        return reweighting.substep(equation, begin, dt, z, own, whole=level == 1), None
 
     return jax.lax.scan(one, z, _substeps(number, level, 1, weights))[0]
 
