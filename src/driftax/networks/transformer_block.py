@@ -43,7 +43,7 @@ class TransformerBlock(eqx.Module):
 
 def positions(places: int, width: int, key: Key) -> Float[Array, "place width"]:
     """Learned positions, small at the start."""
-    return 0.02 * jax.random.normal(key, (places, width))
+    return 0.3 * jax.random.normal(key, (places, width))
 
 
 def causal(places: int) -> Bool[Array, "place place"]:
