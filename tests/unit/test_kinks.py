@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from driftax import Chain, DriftaxError, GaussianNoise, Quadratic, derive
+from driftax import Chain, DriftaxError, GaussianNoise, Lion, Quadratic, derive
 from driftax.compiler.step_moments import flat_mean
 from driftax.optimizer import AbstractOptimizer
 
@@ -54,6 +54,15 @@ class Undefined(AbstractOptimizer):
     def update(self, step, state, gradient):
         move = gradient * jnp.sqrt(RATE - 0.05 - self.learning_rate)
         return state._replace(params=state.params - self.learning_rate * move)
+
+
+def test_a_step_with_kinks_keeps_the_precision_of_its_state():
+    """Networks run in single precision, where one number of numpy would make all of it double."""
+    chain = Chain(Quadratic(np.eye(2)), GaussianNoise(SPREAD**2), Lion(RATE))
+    single = jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float32) if eqx.is_inexact_array(leaf) else leaf, chain
+    )
+    assert flat_mean(single, 3)(jnp.float32(0), jnp.ones(4, jnp.float32)).dtype == jnp.float32
 
 
 def test_coefficients_that_are_no_numbers_are_refused():

@@ -207,6 +207,13 @@ def test_a_scheme_that_reweighted_examples_do_not_drive_is_refused():
         experiment_of(study, "verify", False).check()
 
 
+def test_a_scheme_that_takes_a_column_per_parameter_is_refused():
+    noise = 'name = "gaussian"\ncovariance = 1e-6'
+    text = STUDY.replace('name = "minibatch"\nbatch_size = 32', noise) + 'scheme = "weak-2"\n'
+    with pytest.raises(DriftaxError, match="splitting"):
+        experiment_of(read_study("study.toml", text), "verify", False).check()
+
+
 def test_a_quadratic_of_many_parameters_is_no_network():
     text = STUDY.replace(
         'name = "network"\ndata = "breast_cancer"\nmodel = "mlp"', 'name = "rosenbrock"\ndim = 1100'

@@ -57,8 +57,8 @@ class RungStudy:
         return self.rung.chunk
 
     def in_a_row(self, leaves: int) -> int:
-        """How many chunks are best run in a row where so many leaves are; a chunk that is dear is run alone."""
-        return 1 if self.chunk == 1 else -(-leaves // self.chunk)
+        """How many chunks are best run in a row where so many leaves are; of chunks that are dear one per device."""
+        return len(jax.devices()) if self.chunk == 1 else -(-leaves // self.chunk)
 
     @property
     def moments(self) -> Moments:

@@ -8,6 +8,7 @@ for a Gaussian law (Mehler). So one-dimensional sums give every cross covariance
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -120,7 +121,7 @@ def piecewise_normal(
     points, weights = (jnp.asarray(a, kinks.dtype) for a in np.polynomial.legendre.leggauss(nodes))
     half, middle = 0.5 * (ends[1:] - ends[:-1]), 0.5 * (ends[1:] + ends[:-1])
     score = middle[:, None, :] + half[:, None, :] * points[None, :, None]
-    density = jnp.exp(-0.5 * score**2) / np.sqrt(2 * np.pi)
+    density = jnp.exp(-0.5 * score**2) / math.sqrt(2 * math.pi)  # a number of numpy would make it float64
     mass = half[:, None, :] * weights[None, :, None] * density
     score, mass = score.reshape(-1, dim), mass.reshape(-1, dim)
     return score, mass / jax.lax.stop_gradient(jnp.sum(mass, axis=0, keepdims=True))

@@ -164,6 +164,8 @@ class Experiment(NamedTuple):
             return 1
         if self.minibatch:
             return _BATCH_LEAF
+        if isinstance(self.chain.objective, FiniteSum):  # one gradient is a pass through the data
+            return _SMALLEST_LEAF
         most = LEAF if self.randomness is Randomness.COUNTER else LARGE_LEAF
         fitting = _LEAF_NUMBERS // self.start.shape[1]
         return max(_SMALLEST_LEAF, min(most, 2 ** (fitting.bit_length() - 1)))
@@ -199,6 +201,12 @@ class Experiment(NamedTuple):
                 f'scheme = "{self.integration.scheme}"',
                 "the minibatches of a network, whose reweighted examples drive Euler steps",
                 'scheme = "euler-maruyama", or none',
+            )
+        if self.large and self.integration.scheme == "weak-2":
+            raise DriftaxError(
+                'scheme = "weak-2"',
+                f"{self.start.shape[1]:,} parameters, for each of which it takes a column of the noise",
+                'scheme = "splitting" (weak order 2 where noise is small), or none: Euler-Maruyama, extrapolated',
             )
         for model in self.models:
             self.judged(model)

@@ -15,6 +15,7 @@ from driftax.compare.weak_error import RungStudy
 from driftax.equation import Method
 from driftax.equation.extended import NAME as EXTENDED
 from driftax.equation.extended import as_latex_lines, obstruction_sentence, record_rows, title
+from driftax.objective import FiniteSum
 from driftax.simulate.normals import Randomness
 from driftax.simulate.schemes import Integration, NearlyAdditive
 from driftax.study.accuracy import Accuracy, half_width
@@ -279,7 +280,8 @@ def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
     regime = experiment.chain.regime
     setup = {
         "optimizer": f"{optimizer['name']}: {numbers}",
-        "objective": f"{study.objective.name}, {experiment.start.shape[1]} parameters",
+        "objective": f"{study.objective.name}, {experiment.start.shape[1]} parameters"
+        + _examples(experiment),
         "gradient law": ", ".join(f"{k} = {v}" for k, v in study.noise.model_dump(exclude_none=True).items()),
         "regime": f"{regime.value}, ladder {', '.join(f'{s:g}' for s in experiment.ladder)}",
         "steps": f"{experiment.record[-1]} at rung 1"
@@ -299,6 +301,12 @@ def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
             }
         )
     return {"name": study.name, "setup": setup, "equations": equations}
+
+
+def _examples(experiment: Experiment) -> str:
+    """How many examples a loss is the mean over, where it is."""
+    objective = experiment.chain.objective
+    return f", {objective.size} examples" if isinstance(objective, FiniteSum) else ""
 
 
 def _coloured_integrator(experiment: Experiment) -> str:
