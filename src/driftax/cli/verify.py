@@ -66,6 +66,9 @@ def exit_code(results: dict[str, Any]) -> int:
     return INCONCLUSIVE if "inconclusive" in verdicts else CONSISTENT
 
 
+_ONE_RUNG = "One rung has no local order: every verdict is inconclusive. ladder = [1.0, 0.5, 0.25] in [regime] has one."
+
+
 def tables(results: dict[str, Any]) -> list[Table]:
     """Weak errors along the ladder and the verdicts; each verdict's reason below in words."""
     from driftax.report.numbers import interval, order, with_error
@@ -92,13 +95,36 @@ def tables(results: dict[str, Any]) -> list[Table]:
         for row in rows
     ]
     heads = ["", *(f"s = {scale:g}" for scale in ladder)]
-    drawn = [
-        Table("Weak error: E equation - E optimizer", heads, errors),
-        Table("Weak order", ["", "claimed", "order", "95 %", "verdict"], verdicts, _notes(rows)),
-    ]
+    title = "Weak error: E equation - E optimizer"
+    if len(ladder) == 1:
+        drawn = [Table(title, heads, errors, [_ONE_RUNG, *_losses(rows)])]
+    else:
+        order_heads = ["", "claimed", "order", "95 %", "verdict"]
+        drawn = [Table(title, heads, errors), Table("Weak order", order_heads, verdicts, _notes(rows))]
+    if results.get("distances"):
+        drawn.append(_distances(results["distances"]))
     if "accuracy" in results:
         drawn.insert(1, _half_widths(results["accuracy"], heads))
     return drawn
+
+
+def _distances(rows: list[dict[str, Any]]) -> Table:
+    """How far the equations are from the optimizer over the run."""
+    from driftax.compare.distance import FOLLOWS
+    from driftax.report.numbers import with_error
+
+    cells = [
+        [
+            _name(row),
+            with_error(100 * row["distance"], 100 * row["standard_error"]) + " %",
+            f"{100 * _number(row['doubled']):.2g} %",
+            str(row["step"]),
+            row["answer"],
+        ]
+        for row in rows
+    ]
+    heads = ["", "largest", "twice the substeps", "at step", f"within {100 * FOLLOWS:g} %"]
+    return Table("Distance over the run, of the range of E optimizer", heads, cells)
 
 
 def _half_widths(accuracy: dict[str, Any], heads: list[str]) -> Table:
@@ -119,7 +145,11 @@ def _half_widths(accuracy: dict[str, Any], heads: list[str]) -> Table:
 
 def _notes(rows: list[dict[str, Any]]) -> list[str]:
     """Why each verdict fell, and what was not averaged."""
-    notes = [f"{_name(row)}: {row['reason']}" for row in rows if row.get("reason")]
+    return [f"{_name(row)}: {row['reason']}" for row in rows if row.get("reason")] + _losses(rows)
+
+
+def _losses(rows: list[dict[str, Any]]) -> list[str]:
+    notes = []
     for row in rows:
         failed = sum(rung["failed"] for rung in row["rungs"])
         if failed:

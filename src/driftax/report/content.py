@@ -187,6 +187,39 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Followed:
+    """How far a model is from the optimizer over a run, over the range of the optimizer's mean.
+
+    Args:
+        model: its name.
+        observable: what is averaged.
+        distance: the largest over the recorded steps.
+        standard_error: of it.
+        doubled: what twice the substeps change.
+        step: where it is largest.
+        answer: follows, does not follow or inconclusive.
+    """
+
+    model: str
+    observable: str
+    distance: float
+    standard_error: float
+    doubled: float
+    step: int
+    answer: str
+
+    @classmethod
+    def from_json(cls, result: Mapping[str, Any]) -> Followed:
+        """From one of `distances` of `verify`."""
+        return cls(**{**result, "doubled": _number(result["doubled"])})
+
+    @property
+    def verdict(self) -> str:
+        """The answer in the words of a verdict, for its mark."""
+        return {"follows": "consistent", "does not follow": "refuted"}.get(self.answer, self.answer)
+
+
+@dataclass(frozen=True)
 class Residuals:
     """Residuals of one monomial along the ladder, and the exponents between neighbouring rungs."""
 
@@ -253,6 +286,7 @@ class ReportContent:
         curves: means over time, of `optimizer` and of every model.
         differences: model minus optimizer over time.
         judged: weak errors along the ladder with verdicts.
+        followed: distances over the run.
         certified: one-step certificates.
         caveats: what could break, one sentence each.
         provenance: label and value: seed, versions, command, seconds.
@@ -266,9 +300,15 @@ class ReportContent:
     curves: tuple[Curve, ...] = ()
     differences: tuple[Difference, ...] = ()
     judged: tuple[Judged, ...] = ()
+    followed: tuple[Followed, ...] = ()
     certified: tuple[Certified, ...] = ()
     caveats: tuple[str, ...] = ()
     provenance: Rows = ()
+
+    @property
+    def ladder(self) -> bool:
+        """Whether there are rungs enough to speak of an order."""
+        return any(len(row.rungs) > 1 for row in self.judged)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from driftax.report.content import Certified, Curve, Difference, Equation, Judged, ReportContent
+from driftax.compare.distance import FOLLOWS
+from driftax.report.content import Certified, Curve, Difference, Equation, Followed, Judged, ReportContent
 
 
 def content(title: str, results: dict[str, Any], headline: str | None = None) -> ReportContent:
@@ -14,10 +15,11 @@ def content(title: str, results: dict[str, Any], headline: str | None = None) ->
     means = results.get("means", [row for row in rows if "verdict" not in row])
     coarsest = max((row["ladder"] for row in means if "ladder" in row), default=1.0)
     shown = [row for row in means if row.get("ladder", 1.0) == coarsest]
+    followed = tuple(Followed.from_json(row) for row in results.get("distances", []))
     provenance = {**results.get("provenance", {}), "seconds": f"{results.get('seconds', 0.0):.1f}"}
     return ReportContent(
         title=title,
-        headline=headline or _headline(judged),
+        headline=headline or _headline(judged, followed),
         setup=_rows(results.get("setup", {})),
         equations=tuple(
             Equation(
@@ -42,6 +44,7 @@ def content(title: str, results: dict[str, Any], headline: str | None = None) ->
             if row["ladder"] == coarsest
         ),
         judged=tuple(Judged.from_json(row, _first_time_step(row)) for row in judged),
+        followed=followed,
         certified=tuple(
             Certified.from_json(model, certificate)
             for model, certificate in results.get("certificates", {}).items()
@@ -51,9 +54,13 @@ def content(title: str, results: dict[str, Any], headline: str | None = None) ->
     )
 
 
-def _headline(judged: list[dict[str, Any]]) -> str:
+def _headline(judged: list[dict[str, Any]], followed: tuple[Followed, ...]) -> str:
     if not judged:
         return "The optimizer and its equations, side by side."
+    if followed and all(len(row["rungs"]) == 1 for row in judged):
+        answers = [row.answer for row in followed]
+        told = ", ".join(f"{answer} ({answers.count(answer)})" for answer in dict.fromkeys(answers))
+        return f"Means of the equations beside the optimizer's, within {100 * FOLLOWS:g} % of their range: {told}."
     counts = {verdict: 0 for verdict in ("consistent", "refuted", "inconclusive")}
     for row in judged:
         counts[row["verdict"]] += 1

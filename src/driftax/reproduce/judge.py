@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from driftax.compare.distance import Distance
 from driftax.report.figures import Figure, figures
 from driftax.report.numbers import with_error
 from driftax.report.of_results import content
@@ -99,37 +100,12 @@ def mean(
     return _number(row["mean"][place]), _number(row["standard_error"][place])
 
 
-class Distance(NamedTuple):
-    """`max_t |E model - E optimizer|` over the range of the optimizer's mean.
-
-    Attributes:
-        ratio: the distance.
-        error: its standard error.
-        doubled: what an integration with twice the substeps changes, over the same range.
-        failed: members of the model that left its domain.
-    """
-
-    ratio: float
-    error: float
-    doubled: float
-    failed: int
-
-
 def distance(results: dict[str, Any], model: str, observable: str = "loss") -> Distance:
-    """How far a model is from the optimizer on the coarsest rung of `verify`."""
-    coarsest = max(row["ladder"] for row in results["errors"])
-
-    def of(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
-        return next(
-            r for r in rows if (r["model"], r["observable"], r["ladder"]) == (name, observable, coarsest)
-        )
-
-    means = [_number(value) for value in of(results["means"], "optimizer")["mean"]]
-    errors, span = of(results["errors"], model), max(means) - min(means)
-    worst = max(range(len(means)), key=lambda i: abs(_number(errors["weak_error"][i])))
-    at_worst = (_number(errors[key][worst]) / span for key in ("weak_error", "standard_error", "bias"))
-    error, noise, bias = (abs(value) for value in at_worst)
-    return Distance(error, noise, bias, of(results["means"], model)["failed"])
+    """How far a model is from the optimizer on the coarsest rung of `verify`: nan where members are lost."""
+    for row in results["distances"]:
+        if (row["model"], row["observable"]) == (model, observable):
+            return Distance(row["distance"], row["standard_error"], _number(row["doubled"]), row["step"])
+    return Distance(math.nan, math.nan, math.nan, 0)
 
 
 def tracking(results: dict[str, Any], model: str, observable: str = "loss") -> tuple[float, float]:

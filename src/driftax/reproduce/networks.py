@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from driftax.compare.distance import FOLLOWS, Distance
 from driftax.report.numbers import with_error
 from driftax.reproduce import network_studies as studies
 from driftax.reproduce._value import Answer, Experiment, Part, Results, Row
-from driftax.reproduce.judge import Distance, distance, drawn
-
-_SIGMAS = 4.0  # with 4 members, as few as a small run has, a false alarm of 3 % per row (Student's t)
-_FOLLOWS = 5.0  # percent of the range of the loss
+from driftax.reproduce.judge import distance, drawn
 
 
 def _rows_of(net: studies.Net, run: studies.Run, results: dict) -> list[Row]:
@@ -20,17 +18,20 @@ def _rows_of(net: studies.Net, run: studies.Run, results: dict) -> list[Row]:
     return [_row(f"{about}: {model}", distance(results, model), lost) for model in run.models]
 
 
+_ANSWERS = {
+    "follows": Answer.AGREES,
+    "does not follow": Answer.DISAGREES,
+    "inconclusive": Answer.INCONCLUSIVE,
+}
+
+
 def _row(words: str, found: Distance, lost: int) -> Row:
     """Whether a model follows; not where members left the domain, which all models are then compared without."""
-    ratio, noise = 100 * found.ratio, 100 * (_SIGMAS * found.error + found.doubled)
-    told = f"{with_error(ratio, 100 * found.error)} %; {100 * found.doubled:.2g} % by doubling the substeps"
+    told = f"{with_error(100 * found.ratio, 100 * found.error)} %; {100 * found.doubled:.2g} % by doubling the substeps"
+    answer = _ANSWERS[found.answer]
     if lost:
         answer, told = Answer.INCONCLUSIVE, f"{lost} members left the domain of a model"
-    elif ratio + noise < _FOLLOWS:
-        answer = Answer.AGREES
-    else:
-        answer = Answer.DISAGREES if ratio - noise > _FOLLOWS else Answer.INCONCLUSIVE
-    return Row(words, f"follows (below {_FOLLOWS:g} %)", told, answer)
+    return Row(words, f"follows (below {100 * FOLLOWS:g} %)", told, answer)
 
 
 def _experiment(

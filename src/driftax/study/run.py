@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from driftax import __version__
+from driftax.compare.distance import distance
 from driftax.compare.weak_error import RungStudy
 from driftax.equation import Method
 from driftax.equation.extended import NAME as EXTENDED
@@ -170,6 +171,7 @@ def run_verify(
         ),
         "means": [row for s in done.studies for row in _means(experiment, s)],
         "errors": _errors_in_time(experiment, done),
+        "distances": _distances(experiment, done),
         **_description(study, experiment),
     }
 
@@ -273,9 +275,38 @@ def _errors_in_time(experiment: Experiment, done: Verification) -> list[dict[str
     return rows
 
 
+def _distances(experiment: Experiment, done: Verification) -> list[dict[str, Any]]:
+    """How far every model is from the optimizer over the recorded steps of the coarsest rung."""
+    study = done.studies[0]
+    rows = []
+    for m, model in enumerate(experiment.models):
+        for o, observable in enumerate(experiment.observables):
+            errors = [study.error(m, o, r) for r in range(len(study.record))]
+            found = distance(
+                study.record,
+                [float(mean) for mean in study.means(None, o).mean],
+                [e.weak_error for e in errors],
+                [e.standard_error for e in errors],
+                [math.nan if e.bias is None else e.bias for e in errors],
+            )
+            if found is not None:
+                rows.append(
+                    {
+                        "model": model,
+                        "observable": observable,
+                        "distance": found.ratio,
+                        "standard_error": found.error,
+                        "doubled": finite(found.doubled),
+                        "step": found.step,
+                        "answer": found.answer,
+                    }
+                )
+    return rows
+
+
 def _description(study: Study, experiment: Experiment) -> dict[str, Any]:
     """The setup and the equations, in the words of a report."""
-    optimizer = study.optimizer.model_dump(exclude_defaults=False)
+    optimizer = study.optimizer.model_dump(exclude_none=True)
     numbers = ", ".join(f"{key} = {value}" for key, value in optimizer.items() if key != "name")
     regime = experiment.chain.regime
     setup = {
