@@ -44,6 +44,7 @@ def reproduce(
         full: The papers' size, where ours is smaller.
         fresh: Compute again what is there.
     """
+    prepare()  # before the experiments, which import JAX
     from driftax.reproduce.experiments import EXPERIMENTS
 
     chosen = _chosen(words, EXPERIMENTS)
@@ -58,7 +59,6 @@ def reproduce(
         else:
             show_tables([Table("Experiments", ["id", "what", "source"], rows)], output)
         return 0
-    prepare()
     outcomes = _run(
         chosen, budget or _BUDGET * len(chosen), out or Path("driftax-out") / "reproduce", fresh, output
     )
