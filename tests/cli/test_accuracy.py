@@ -98,6 +98,7 @@ def test_a_plan_survives_its_file():
                 "members": [10.0, None],
                 "seconds": None,
                 "spent": 1.0,
+                "diverged": False,
             }
         ],
     }

@@ -128,11 +128,11 @@ def test_the_list_has_an_id_a_title_and_a_source(capsys):
 
 
 def test_a_network_follows_where_its_distance_does_and_no_member_is_lost():
-    def judged(ratio, lost=0):
+    def judged(ratio, lost=""):
         return networks._row("words", Distance(ratio, 0.001, 0.001, 1), lost).answer.value
 
     assert [judged(0.01), judged(0.2), judged(0.05)] == ["agrees", "disagrees", "inconclusive"]
-    assert judged(0.01, lost=1) == "inconclusive"
+    assert judged(0.01, lost="1 of 4 members") == "inconclusive"
 
 
 def test_the_networks_have_a_size_of_the_paper():

@@ -67,6 +67,48 @@ def test_killed_runs_resume_to_the_same_bits(study, driftax):
     assert [c.read_bytes() for c in chunks("killed")] == [c.read_bytes() for c in chunks("reference")]
 
 
+NETWORK = """seed = 0
+[objective]
+name = "network"
+data = "iris"
+model = "shallow"
+width = 150
+examples = 60
+test_examples = 10
+[noise]
+name = "minibatch"
+batch_size = 8
+[optimizer]
+name = "sgd"
+learning_rate = 0.05
+[regime]
+name = "ballistic"
+[compare]
+steps = 100
+models = ["derived-1"]
+observables = ["loss"]
+members = 10
+"""
+
+
+def test_a_network_killed_between_two_members_resumes_to_the_same_bits(tmp_path, driftax):
+    """More than 1,000 parameters: every member is a chunk."""
+    path = tmp_path / "network.toml"
+    path.write_text(NETWORK)
+    command = [sys.executable, "-m", "driftax", "simulate", str(path), "--out", "killed"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while len(chunks("killed")) < 3 and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    seen = len(chunks("killed"))
+    assert 3 <= seen < 10 and not Path("killed/results.json").exists()
+    assert f"resuming: {seen} of 10 chunks" in driftax("simulate", path, "--out", "killed").err
+    driftax("simulate", path, "--out", "reference")
+    assert numbers("killed") == numbers("reference")
+    assert [c.read_bytes() for c in chunks("killed")] == [c.read_bytes() for c in chunks("reference")]
+
+
 def test_more_members_and_another_judgement_reuse_every_whole_chunk(study, driftax, computed):
     driftax("verify", study(), *WORDS)
     assert sum(computed) == 3 * MEMBERS

@@ -92,6 +92,10 @@ def execute(
 
 
 def _show(results: dict[str, Any], tables: Callable[[dict[str, Any]], list[Table]], output: Output) -> None:
+    from driftax.study.divergence import told
+
+    for line in told(results.get("divergence", [])):
+        note(line, output)
     if output.json:
         show_json(results)
         return

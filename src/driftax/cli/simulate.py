@@ -18,6 +18,8 @@ from driftax.cli.options import (
 )
 from driftax.cli.show import Table
 
+LOST = 3
+
 
 def simulate(
     study: StudyFile,
@@ -29,14 +31,16 @@ def simulate(
     cluster: Cluster = CLUSTER,
     output: Output = OUTPUT,
 ) -> int:
-    """Optimizer and equations side by side, as ensembles on rung 1.
+    """Optimizer and equations side by side, as ensembles on rung 1: exit 0, or 3 where one lost every member.
 
     Means with their standard errors at the recorded steps; results.json goes to --out.
     """
-    execute(
+    results = execute(
         "simulate", study, ensemble, cluster, output, tables, report=report, allow_obstructed=allow_obstructed
     )
-    return 0
+    from driftax.study.divergence import all_lost
+
+    return LOST if all_lost(results.get("divergence", [])) else 0
 
 
 def tables(results: dict[str, Any]) -> list[Table]:

@@ -90,6 +90,9 @@ class OrderTest(NamedTuple):
 
     def verdict(self, false_alarm: float = 1e-3) -> Verdict:
         """Consistent, refuted or inconclusive, at a stated probability of a false alarm."""
+        if lost := [f"{rung.ladder:g}" for rung in self.rungs if not math.isfinite(rung.weak_error)]:
+            reason = f"divergence: no member is left to average on rung {', '.join(lost)}"
+            return Verdict(Answer.INCONCLUSIVE, None, None, None, False, reason, False)
         if len(self.rungs) < 2:
             return Verdict(Answer.INCONCLUSIVE, None, None, None, False, "one rung has no local order", False)
         interval = self.interval(false_alarm)
@@ -208,7 +211,7 @@ def _open(reason: str, more: bool = False) -> _Said:
 
 
 def _exponent(coarse: RungError, fine: RungError) -> float | None:
-    if coarse.weak_error * fine.weak_error <= 0:
+    if not coarse.weak_error * fine.weak_error > 0:
         return None
     return math.log(coarse.weak_error / fine.weak_error) / math.log(coarse.ladder / fine.ladder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -12,6 +13,8 @@ from driftax._types import Key
 from driftax.compare.order_test import RungError
 from driftax.simulate.ensemble import LeafStatistics, Rung, Start, run_leaves
 from driftax.statistics.streaming import Moments, as_one_value, controlled, merge
+
+_ENOUGH = 4  # members that all leave their domain, and no more are tried
 
 
 class Leaves(NamedTuple):
@@ -142,7 +145,10 @@ class RungStudy:
         refined, noise = controlled(study.moments, column, np.arange(0))
         # The finer integration is bounded as if nothing were extrapolated; the coarser one differs by the change.
         share = study.rung.remainder(model) + (0 if study is self else 1)
-        return share * float(abs(refined[record]) + noise[record]), share * float(noise[record])
+        change, spread = float(abs(refined[record])), float(noise[record])
+        if math.isnan(change):  # every member was lost
+            return math.inf, 0.0
+        return share * (change + spread), share * spread
 
     def means(self, model: int | None, observable: int) -> Means:
         """Means of the optimizer (model None) or of a model."""
@@ -151,11 +157,17 @@ class RungStudy:
         mean, error = controlled(self.moments, column, np.arange(0))
         assert self._spread is not None  # as there are moments
         deviation = np.sqrt(self._spread.covariance[..., column, column])
+        deviation = np.where(self._spread.members > 0, deviation, np.nan)
         return Means(mean, error, deviation)
 
     def failures(self, model: int | None) -> int:
         """Members of a process that left the domain by the last recorded step."""
         return int(self.failed[-1, 0 if model is None else 1 + model])
+
+    @property
+    def lost(self) -> bool:
+        """Whether every member of some process left its domain, so that more members would add nothing."""
+        return self.members >= _ENOUGH and bool(np.any(self.failed[-1] == self.members))
 
 
 def rung_key(seed: int, position: int) -> Key:

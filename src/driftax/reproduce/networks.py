@@ -7,6 +7,7 @@ from driftax.report.numbers import with_error
 from driftax.reproduce import network_studies as studies
 from driftax.reproduce._value import Answer, Experiment, Part, Results, Row
 from driftax.reproduce.judge import distance, drawn
+from driftax.study.divergence import told
 
 
 def _rows_of(net: studies.Net, run: studies.Run, results: dict) -> list[Row]:
@@ -14,7 +15,7 @@ def _rows_of(net: studies.Net, run: studies.Run, results: dict) -> list[Row]:
     size = results["setup"]["objective"].removeprefix("network, ")
     means = results["means"][0]
     about = f"{net.words} ({size}), {run.words}, {means['step'][-1]} steps, {means['members']} members"
-    lost = max(row["failed"] for row in results["means"])
+    lost = "; ".join(told(results.get("divergence", [])))
     return [_row(f"{about}: {model}", distance(results, model), lost) for model in run.models]
 
 
@@ -25,13 +26,12 @@ _ANSWERS = {
 }
 
 
-def _row(words: str, found: Distance, lost: int) -> Row:
+def _row(words: str, found: Distance, lost: str) -> Row:
     """Whether a model follows; not where members left the domain, which all models are then compared without."""
-    told = f"{with_error(100 * found.ratio, 100 * found.error)} %; {100 * found.doubled:.2g} % by doubling the substeps"
-    answer = _ANSWERS[found.answer]
-    if lost:
-        answer, told = Answer.INCONCLUSIVE, f"{lost} members left the domain of a model"
-    return Row(words, f"follows (below {100 * FOLLOWS:g} %)", told, answer)
+    ratio = with_error(100 * found.ratio, 100 * found.error)
+    measured = f"{ratio} %; {100 * found.doubled:.2g} % by doubling the substeps"
+    answer = Answer.INCONCLUSIVE if lost else _ANSWERS[found.answer]
+    return Row(words, f"follows (below {100 * FOLLOWS:g} %)", lost or measured, answer)
 
 
 def _experiment(

@@ -34,6 +34,7 @@ from driftax.statistics.observables import Observables
 from driftax.statistics.streaming import Moments
 
 _START = 2**32 - 1  # no step has this number
+_LARGEST = 1e150  # of a value that is averaged: the sum of its squares is still a number
 CHUNK = 8  # leaves of elementwise laws
 LEAF = 1024  # members of a leaf for elementwise laws: a few arrays of it fit a core's cache
 LARGE_LEAF = (
@@ -191,17 +192,22 @@ def _columns(rung: Rung, members: _Members) -> Float[Array, "column member"]:
 
 
 def _statistics(rung: Rung, members: _Members, size: Int[Array, ""]):
-    """Count, mean and co-moments over the members that are finite everywhere; failures per process.
+    """Count, mean and co-moments over the members that are finite in every process; failures per process.
 
     Only the first `size` members of the leaf count.
     """
     columns = _columns(rung, members)
     wanted = jnp.arange(rung.leaf) < size
-    finite = jnp.all(jnp.isfinite(columns), axis=0) & wanted
-    failed = [jnp.sum(wanted & ~jnp.all(jnp.isfinite(members.optimizer), axis=(0, 1)))]
-    for levels in members.models:
-        fine = jnp.all(jnp.stack([jnp.isfinite(z) for z in levels]), axis=(0, 1, 2))
-        failed.append(jnp.sum(wanted & ~fine))
+    inside = jnp.abs(columns) < _LARGEST
+    finite = jnp.all(inside, axis=0) & wanted
+    layout = rung.columns(members.optimizer[..., 0].size)
+    own = np.concatenate([layout.optimizer, layout.controls])
+    fine = [jnp.all(jnp.isfinite(members.optimizer), axis=(0, 1)) & jnp.all(inside[own], axis=0)]
+    for model, levels in enumerate(members.models):
+        own = np.concatenate([layout.model[model], layout.refinement[model]])
+        states = jnp.all(jnp.stack([jnp.isfinite(z) for z in levels]), axis=(0, 1, 2))
+        fine.append(states & jnp.all(inside[own], axis=0))
+    failed = [jnp.sum(wanted & ~one) for one in fine]
     count = jnp.sum(finite)
     kept = jnp.where(finite, columns, 0.0)
     mean = jnp.sum(kept, axis=1) / jnp.maximum(count, 1)

@@ -57,7 +57,7 @@ def controlled(
         members: moments over the members, where the independent values are means of many of them.
 
     Returns:
-        Mean and standard error, over the leading axes.
+        Mean and standard error, over the leading axes; nan where no member is left.
     """
     covariance = moments.covariance
     weights = np.zeros(moments.mean.shape)
@@ -73,4 +73,6 @@ def controlled(
     mean = np.sum(weights * moments.mean, axis=-1)
     variance = np.einsum("...i,...ij,...j->...", weights, covariance, weights)
     variance = variance * ((moments.members - 1) / np.maximum(freedom, 1))
-    return mean, np.sqrt(np.maximum(variance, 0.0) / np.maximum(moments.members, 1))
+    error = np.sqrt(np.maximum(variance, 0.0) / np.maximum(moments.members, 1))
+    some = moments.members > 0
+    return np.where(some, mean, np.nan), np.where(some, error, np.nan)

@@ -62,7 +62,8 @@ class Accuracy(NamedTuple):
         room = self.of(error) - (error.bias or 0.0)
         if room <= 0:
             return math.inf
-        return error.members * (QUANTILE * error.standard_error / room) ** 2
+        needed = error.members * (QUANTILE * error.standard_error / room) ** 2
+        return math.inf if math.isnan(needed) else needed
 
 
 def half_width(error: RungError) -> float:

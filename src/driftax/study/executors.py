@@ -86,9 +86,12 @@ def _rows(studies: Sequence[RungStudy], chunks: Iterable[Chunk], leaves: int) ->
         follows = (
             row and row[-1][:2] == chunk[:2] and row[-1].leaves.first + study.chunk == chunk.leaves.first
         )
-        if row and (not follows or len(row) == study.in_a_row(leaves)):
+        if row and not follows:
             yield row
             row = []
         row.append(chunk)
+        if len(row) == study.in_a_row(leaves):  # before the next is taken: it may not be due after this row
+            yield row
+            row = []
     if row:
         yield row

@@ -263,6 +263,10 @@ class Experiment(NamedTuple):
             equation = replace(equation, corrected_noise=False)
         return extend(equation) if model == EXTENDED else equation
 
+    def coordinates(self, chain: Chain) -> Chain:
+        """A chain in natural coordinates in those that equations are integrated in."""
+        return _with_log(chain) if self.log_second_moments else chain
+
     def rung_study(self, position: int, seed: int) -> RungStudy:
         """The ensemble of one rung of the ladder, with no member run yet (nor of its `refinement`)."""
         if self._extrapolates:
@@ -279,7 +283,7 @@ class Experiment(NamedTuple):
     def _study(self, position: int, seed: int, levels: tuple[int, ...], fresh: int) -> RungStudy:
         scale = self.ladder[position]
         chain = self.chain.at(jnp.asarray(scale, dtype=float))
-        coordinates = _with_log(chain) if self.log_second_moments else chain
+        coordinates = self.coordinates(chain)
         equations = tuple(self.equation(model, coordinates) for model in self.models)
         of_models = tuple(self.levels_of(model, levels) for model in self.models)
         told_apart = (

@@ -46,7 +46,8 @@ def grow(
         wanted: members of each.
         progress: told the fraction done and what is being done.
         bias: whether the small ensembles that measure the integrator's bias are grown too.
-        deadline: on the clock `time.monotonic`, after which nothing is begun but the first chunk of each rung.
+        deadline: on the clock `time.monotonic`, after which nothing is begun but the first chunk of each rung;
+            nor is anything else where a process has lost all its members on some rung.
 
     Returns:
         The work that was computed and not read, as `work` measures it.
@@ -102,7 +103,7 @@ def _finished(
         max_workers=1
     ) as writer:  # a disk is slow, and the next chunk need not wait for it
         writing: Future[None] | None = None
-        for done in executor.run(studies, _due(absent, deadline)):
+        for done in executor.run(studies, _due(studies, absent, deadline)):
             if writing is not None:
                 writing.result()
             writing = writer.submit(store.write, *done)
@@ -111,8 +112,12 @@ def _finished(
             writing.result()
 
 
-def _due(chunks: Sequence[Chunk], deadline: float) -> Iterator[Chunk]:
-    """Those still to be begun: one at least, so that a command that is repeated always gets on."""
+def _due(studies: Sequence[RungStudy], chunks: Sequence[Chunk], deadline: float) -> Iterator[Chunk]:
+    """Those still to be begun: one at least, so that a command that is repeated always gets on.
+
+    Where a process has lost all its members on some rung, nothing but the first chunk of the others.
+    """
     for place, chunk in enumerate(chunks):
-        if place == 0 or chunk.leaves.first == 0 or time.monotonic() <= deadline:
+        in_time = place == 0 or time.monotonic() <= deadline
+        if chunk.leaves.first == 0 or (in_time and not any(study.lost for study in studies)):
             yield chunk

@@ -39,6 +39,7 @@ class Trial(NamedTuple):
         members: of every rung that would reach the accuracy; inf where its bias does not allow it.
         seconds: about what they would take here.
         spent: seconds the trial took, compiling included.
+        diverged: whether the optimizer itself lost every member on some rung, which no integration changes.
     """
 
     integration: Integration
@@ -46,6 +47,7 @@ class Trial(NamedTuple):
     members: list[float]
     seconds: float
     spent: float
+    diverged: bool = False
 
     @property
     def possible(self) -> bool:
@@ -63,6 +65,8 @@ class Plan(NamedTuple):
         """What is said before a run starts: the trials, the choice, its cost."""
         said = [f"for weak errors to {accuracy} (half-width at 95 %), tried on a few members:"]
         said += [f"  {trial.words}: {_cost(trial)}" for trial in self.trials]
+        if self.chosen.diverged:
+            return said
         if not self.chosen.possible:
             return [
                 *said,
@@ -163,6 +167,8 @@ def _candidates(experiment: Experiment, trials: list[Trial]) -> Iterator[Integra
         yield given._replace(substeps=substeps)
         if trials[-1].possible:
             break
+        if trials[-1].diverged:
+            return
     found = trials[-1].integration
     for change in (
         {"extrapolate": False},
@@ -195,10 +201,14 @@ def _tried(experiment: Experiment, accuracy: Accuracy, seed: int) -> Trial:
         members.append(members_wanted(study, accuracy))
         seconds.append(members[-1] / study.scale)
     predicted = sum(seconds) * taken / steps
-    return Trial(experiment.integration, experiment.integrator, members, predicted, time.monotonic() - begun)
+    diverged = any(study.failed[-1, 0] == study.members for study in studies)
+    spent = time.monotonic() - begun
+    return Trial(experiment.integration, experiment.integrator, members, predicted, spent, diverged)
 
 
 def _cost(trial: Trial) -> str:
+    if trial.diverged:
+        return "the optimizer diverged"
     if not trial.possible:
         return "the bound on its bias is larger than that"
     total = sum(trial.members)

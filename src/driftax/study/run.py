@@ -22,6 +22,7 @@ from driftax.simulate.schemes import Integration, NearlyAdditive
 from driftax.study.accuracy import Accuracy, half_width
 from driftax.study.build import build_chain, natural_start, state_to_look_at
 from driftax.study.chunks import missing
+from driftax.study.divergence import divergence
 from driftax.study.experiment import Experiment
 from driftax.study.growth import Progress, Workshop, grow, tell_of_stored
 from driftax.study.spec import Study
@@ -99,6 +100,7 @@ def run_simulate(
     grow(workshop, [rung], [wanted], tell, bias=False, deadline=deadline)
     return {
         "results": _means(experiment, rung, members=True),
+        **_diverged(experiment, [rung]),
         "seconds": time.monotonic() - started,
         "provenance": _provenance(
             study,
@@ -157,6 +159,7 @@ def run_verify(
     )
     return {
         "results": [_row(row, experiment) for row in done.rows],
+        **_diverged(experiment, done.studies),
         **({} if accuracy is None else {"accuracy": _accuracy_reached(accuracy, done)}),
         "seconds": done.seconds,
         "provenance": _provenance(
@@ -190,6 +193,12 @@ def _accuracy_reached(accuracy: Accuracy, done: Verification) -> dict[str, Any]:
     return {"asked": str(accuracy), "reached": done.complete, "rows": rows}
 
 
+def _diverged(experiment: Experiment, studies: list[RungStudy]) -> dict[str, Any]:
+    """The members that were lost, where some were."""
+    rows = divergence(experiment, studies)
+    return {"divergence": rows} if rows else {}
+
+
 def _silent(fraction: float, message: str) -> None:
     pass
 
@@ -204,11 +213,11 @@ def _row(row, experiment: Experiment) -> dict[str, Any]:
             {
                 "ladder": rung.ladder,
                 "time_step": float(experiment.chain.at(rung.ladder).time_step),
-                "weak_error": rung.weak_error,
-                "standard_error": rung.standard_error,
+                "weak_error": finite(rung.weak_error),
+                "standard_error": finite(rung.standard_error),
                 "failed": rung.failed,
                 "members": rung.members,
-                "bias": rung.bias,
+                "bias": None if rung.bias is None else finite(rung.bias),
             }
             for rung in test.rungs
         ],
@@ -267,9 +276,9 @@ def _errors_in_time(experiment: Experiment, done: Verification) -> list[dict[str
                         "ladder": study.scale,
                         "step": [int(step) for step in study.record],
                         "time": [(begun + step) * step_length for step in study.record],
-                        "weak_error": [e.weak_error for e in errors],
-                        "standard_error": [e.standard_error for e in errors],
-                        "bias": [e.bias for e in errors],
+                        "weak_error": [finite(e.weak_error) for e in errors],
+                        "standard_error": [finite(e.standard_error) for e in errors],
+                        "bias": [None if e.bias is None else finite(e.bias) for e in errors],
                     }
                 )
     return rows

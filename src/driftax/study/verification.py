@@ -161,4 +161,6 @@ def _judge(experiment: Experiment, studies: list[RungStudy], false_alarm: float)
 
 def _error(experiment: Experiment, study: RungStudy, model: int, observable: int):
     errors = [study.error(model, observable, r) for r in range(len(study.record))]
-    return max(errors, key=lambda e: abs(e.weak_error)) if experiment.at_maximum else errors[-1]
+    if not experiment.at_maximum:
+        return errors[-1]
+    return max(errors, key=lambda e: math.inf if math.isnan(e.weak_error) else abs(e.weak_error))
