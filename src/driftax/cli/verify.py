@@ -66,7 +66,7 @@ def exit_code(results: dict[str, Any]) -> int:
     return INCONCLUSIVE if "inconclusive" in verdicts else CONSISTENT
 
 
-_ONE_RUNG = "One rung has no local order: every verdict is inconclusive. ladder = [1.0, 0.5, 0.25] in [regime] has one."
+_ONE_RUNG = "for a weak order write ladder = [1.0, 0.5, 0.25] in [regime]"
 
 
 def tables(results: dict[str, Any]) -> list[Table]:
@@ -97,7 +97,18 @@ def tables(results: dict[str, Any]) -> list[Table]:
     heads = ["", *(f"s = {scale:g}" for scale in ladder)]
     title = "Weak error: E equation - E optimizer"
     if len(ladder) == 1:
-        drawn = [Table(title, heads, errors, [_ONE_RUNG, *_losses(rows)])]
+        drawn = [
+            Table(
+                title,
+                heads,
+                errors,
+                [
+                    *dict.fromkeys(row["reason"] for row in rows if row.get("reason")),
+                    _ONE_RUNG,
+                    *_losses(rows),
+                ],
+            )
+        ]
     else:
         order_heads = ["", "claimed", "order", "95 %", "verdict"]
         drawn = [Table(title, heads, errors), Table("Weak order", order_heads, verdicts, _notes(rows))]
