@@ -50,12 +50,14 @@ if TYPE_CHECKING:
     from driftax.optimizer.signsgd import SignSGD as SignSGD
     from driftax.optimizer.signum import Signum as Signum
     from driftax.regime import Regime as Regime
+    from driftax.scaling.scale import scale as scale
 
 __version__ = "0.1.0"
 
 _HOME = {
     "DriftaxError": "_errors",
     "Regime": "regime",
+    "scale": "scaling.scale",
     "Quadratic": "objective.quadratic",
     "Rosenbrock": "objective.rosenbrock",
     "Saddle": "objective.saddle",

@@ -28,6 +28,7 @@ _COMMANDS = {
     "reproduce": "The papers' experiments, with our numbers beside the paper's.",
     "predict": "Stationary loss, phases, time scales, bounds and tails in closed form, each with its validity.",
     "limits": "The limiting dynamics of scaling exponents, or of a configuration, with the phase diagram.",
+    "scale": "New learning rate, betas, eps and weight decay when the batch size changes.",
     "data": "The data sets, where they are on this machine, and how to bring one there.",
     "doctor": "Versions, devices, precision and cores: a table to paste into an issue.",
 }
