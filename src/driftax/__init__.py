@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from driftax.equation import ModifiedEquation as ModifiedEquation
     from driftax.equation.certificate import local_order as local_order
     from driftax.equation.derivation import derive as derive
+    from driftax.measurement._value import Measurement as Measurement
+    from driftax.measurement.of_jax import measure as measure
     from driftax.networks._objective import network as network
     from driftax.noise.empirical import EmpiricalNoise as EmpiricalNoise
     from driftax.noise.gaussian import GaussianNoise as GaussianNoise
@@ -96,6 +98,8 @@ _HOME = {
     "local_order": "equation.certificate",
     "OrderTest": "compare.order_test",
     "choose_model": "compare.choose",
+    "Measurement": "measurement",
+    "measure": "measurement.of_jax",
 }
 
 __all__ = [*_HOME, "__version__"]

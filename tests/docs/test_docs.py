@@ -19,6 +19,8 @@ MODULES = [
 def module(name):
     if name.startswith("driftax.report"):
         pytest.importorskip("plotly")
+    if name.startswith("driftax.torch."):
+        pytest.importorskip("torch")
     return importlib.import_module(name)
 
 

@@ -26,6 +26,7 @@ _COMMANDS = {
     "simulate": "Optimizer and equations side by side, as ensembles.",
     "verify": "Weak order along a ladder: exit 0 consistent, 1 refuted, 3 inconclusive.",
     "reproduce": "The papers' experiments, with our numbers beside the paper's.",
+    "measure": "Gradient noise, noise scale, tails, signal-to-noise and curvature of a model of your own.",
     "predict": "Stationary loss, phases, time scales, bounds and tails in closed form, each with its validity.",
     "limits": "The limiting dynamics of scaling exponents, or of a configuration, with the phase diagram.",
     "scale": "New learning rate, betas, eps and weight decay when the batch size changes.",

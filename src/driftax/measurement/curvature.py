@@ -1,0 +1,200 @@
+r"""The Hessian through its products with vectors: trace, top eigenvalues, tr(H Sigma), edge of stability.
+
+A Hessian is given as a function `vector [dim] -> H vector [dim]`, or as several of them, each from a chunk of
+the examples: their mean is the Hessian, and their spread what the standard errors of the sampling come from.
+
+Source: hutchinson1990; lanczos1950; cohen2022, eq. (3) for the edge of Adam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from driftax._errors import DriftaxError
+from driftax.measurement.estimates import Estimate
+
+Product = Callable[[np.ndarray], np.ndarray]
+
+
+def hessian_trace(
+    products: Sequence[Product], groups: Mapping[str, slice], probes: int | None = None, seed: int = 0
+) -> dict[str, Estimate]:
+    """The trace of the Hessian's block of every group, by random signs (Hutchinson).
+
+    Probe k meets the Hessian of chunk k (in turn): values are independent where there are as many chunks as
+    probes, and their spread then covers the draw of the examples as well as that of the signs.
+
+    Args:
+        products: Hessians of the chunks.
+        groups: where the parameters of a group stand.
+        probes: number of them; as many as there are chunks (2 at least) if left out.
+        seed: of the signs.
+
+    Source: hutchinson1990.
+    """
+    dim = max(part.stop for part in groups.values())
+    probes = max(len(products), 2) if probes is None else probes
+    random = np.random.default_rng(seed)
+    values = np.zeros((probes, len(groups)))
+    for k in range(probes):
+        signs = random.integers(0, 2, dim) * 2.0 - 1.0
+        product = signs * products[k % len(products)](signs)
+        values[k] = [product[part].sum() for part in groups.values()]
+    errors = values.std(axis=0, ddof=1) / np.sqrt(probes)
+    return {
+        name: Estimate(float(mean), float(error))
+        for name, mean, error in zip(groups, values.mean(axis=0), errors, strict=True)
+    }
+
+
+class Eigenvalues(NamedTuple):
+    """The largest eigenvalues.
+
+    Args:
+        values: from the largest; standard errors are those of the draw of examples, to first order, and nan
+            for a single chunk.
+        residuals: |H v - lambda v| of each: an eigenvalue of this Hessian is that near.
+    """
+
+    values: tuple[Estimate, ...]
+    residuals: np.ndarray
+
+
+def top_eigenvalues(
+    products: Sequence[Product],
+    dim: int,
+    count: int = 1,
+    scale: np.ndarray | None = None,
+    tolerance: float = 1e-4,
+    most: int = 100,
+    seed: int = 0,
+) -> Eigenvalues:
+    """The algebraically largest eigenvalues of H, or of `P^-1/2 H P^-1/2`.
+
+    Lanczos, every new vector orthogonalised twice against all before it: without that, single precision has
+    ghosts of the largest eigenvalue.
+
+    Args:
+        products: Hessians of the chunks; their mean is H.
+        dim: number of parameters.
+        count: how many eigenvalues.
+        scale: diagonal of P [dim], above 0.
+        tolerance: of the residual over the largest eigenvalue, at which it stops.
+        most: steps, one product of H each.
+        seed: of the first vector.
+
+    Raises:
+        DriftaxError: for a diagonal with entries that are not above 0.
+
+    Source: lanczos1950.
+    """
+    if scale is not None and not np.all(scale > 0):
+        raise DriftaxError(
+            "eigenvalues of P^-1/2 H P^-1/2", f"min(P) = {np.min(scale):g}", "a diagonal P above 0: add eps"
+        )
+    root = np.ones(dim) if scale is None else 1 / np.sqrt(scale)
+    applied = [lambda v, product=product: root * product(root * v) for product in products]
+
+    def whole(vector: np.ndarray) -> np.ndarray:
+        return np.mean([part(vector) for part in applied], axis=0)
+
+    values, vectors, residuals = _lanczos(whole, dim, min(count, dim), tolerance, most, seed)
+    estimates = []
+    for value, vector in zip(values, vectors.T, strict=True):
+        error = float("nan")
+        if len(applied) > 1:
+            parts = np.array([vector @ part(vector) for part in applied])
+            error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
+        estimates.append(Estimate(float(value), error))
+    return Eigenvalues(tuple(estimates), residuals)
+
+
+def _lanczos(
+    apply: Product, dim: int, count: int, tolerance: float, most: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ritz values from the largest [count], vectors [dim, count] and residuals [count]."""
+    vector = np.random.default_rng(seed).normal(size=dim)
+    basis = [vector / np.linalg.norm(vector)]
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for step in range(1, min(most, dim) + 1):
+        product = apply(basis[-1])
+        diagonal.append(float(basis[-1] @ product))
+        before = np.stack(basis)
+        for _ in range(2):
+            product = product - before.T @ (before @ product)
+        beta = float(np.linalg.norm(product))
+        values, small = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+        values, small = values[::-1][:count], small[:, ::-1][:, :count]
+        residuals = np.abs(beta * small[-1])
+        size = max(float(np.abs(diagonal).max()), float(np.abs(values).max()), 1e-300)
+        done = step >= count and residuals.max() <= tolerance * size
+        if done or beta <= 1e-12 * size or step == min(most, dim):
+            return values, before.T @ small, residuals
+        beside.append(beta)
+        basis.append(product / beta)
+    raise AssertionError("a Lanczos run has a last step")
+
+
+def hessian_covariance_trace(
+    products: Sequence[Product], gradients: np.ndarray, chunks: np.ndarray, unit_size: int = 1
+) -> Estimate:
+    """tr(H Sigma) of one example, unbiased: `mean of (g - g')' H (g - g') / 2` over pairs of units of a chunk.
+
+    A pair of one chunk meets the Hessian of the next one: with that of its own examples the mean would be
+    biased by their dependence. Given a single Hessian, that one is taken as fixed, and centred gradients give
+    the same with the divisor n - 1.
+
+    Args:
+        products: Hessians of the chunks.
+        gradients: of the units [n, dim].
+        chunks: of each unit, the number of its chunk [n].
+        unit_size: examples in a unit.
+
+    Source: re-derived.
+    """
+    if len(products) == 1:
+        centred = gradients - gradients.mean(axis=0)
+        n = len(centred)
+        values = np.array([row @ products[0](row) for row in centred]) * n / (n - 1)
+    else:
+        terms = []
+        for chunk in range(len(products)):
+            rows = gradients[chunks == chunk]
+            other = products[(chunk + 1) % len(products)]
+            differences = rows[0 : len(rows) - 1 : 2] - rows[1::2]
+            terms += [row @ other(row) / 2 for row in differences]
+        values = np.array(terms)
+    values = unit_size * values
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+
+
+def stability_edge(
+    learning_rate: float, momentum: float = 0.0, averaged: bool = True, nesterov: bool = False
+) -> float:
+    """The curvature at which an optimizer turns unstable on a quadratic, preconditioned if it is adaptive.
+
+    `2 / lr` without momentum; `2 (1 + b) / ((1 - b) lr)` for an averaged first moment (Adam);
+    `2 (1 + b) / lr` for a summed one (heavy ball), over `1 + 2 b` if it is Nesterov's.
+
+    Args:
+        learning_rate: above 0.
+        momentum: decay b of the first moment.
+        averaged: whether the first moment is (1 - b) times a sum, as in Adam.
+        nesterov: whether the step looks ahead; of a summed moment only.
+
+    Raises:
+        DriftaxError: for numbers out of range.
+
+    Source: cohen2022, eq. (3); cohen2021 for heavy ball and Nesterov.
+    """
+    if not (learning_rate > 0 and 0 <= momentum < 1):
+        found = f"learning_rate = {learning_rate:g}, momentum = {momentum:g}"
+        raise DriftaxError("the edge of stability", found, "a learning rate above 0, a momentum in [0, 1)")
+    edge = 2 * (1 + momentum) / learning_rate
+    if averaged:
+        return edge / (1 - momentum)
+    return edge / (1 + 2 * momentum) if nesterov else edge

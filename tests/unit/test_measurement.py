@@ -1,0 +1,400 @@
+"""The estimators on numbers: exact where laws can be enumerated, sampled where they cannot."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from driftax._errors import DriftaxError
+from driftax.measurement import Measurement, combine, estimate, units_of
+from driftax.measurement.aggregation import Tail, aggregation
+from driftax.measurement.curvature import (
+    hessian_covariance_trace,
+    hessian_trace,
+    stability_edge,
+    top_eigenvalues,
+)
+from driftax.measurement.curvature_result import Curvature
+from driftax.measurement.estimates import quantile
+from driftax.measurement.gradient_moments import gradient_moments, mean_spread, squared_covariance
+from driftax.measurement.hill import hill
+from driftax.measurement.noise_scale import noise_scale
+from driftax.measurement.phase_shares import phase_shares
+from driftax.measurement.signal_to_noise import mean_signal_ratio_squared
+from driftax.measurement.standardised import standardised
+from driftax.measurement.student_fit import inverse_dof
+from driftax.statistics.intervals import ratio_magnitude
+
+Z = 4.9  # of a two-sided normal test at 1e-6
+
+
+def random(seed=0):
+    return np.random.default_rng(seed)
+
+
+# ---------------------------------------------------------------- norms, traces and their variance, exactly
+
+
+def every_draw(atoms, n):
+    """Every sample of n independent draws from equally likely atoms, as Gram matrices."""
+    for index in itertools.product(range(len(atoms)), repeat=n):
+        rows = atoms[list(index)]
+        yield rows @ rows.T
+
+
+def test_moments_are_unbiased_over_every_sample_of_a_law():
+    atoms = np.array([[1.0, 0.2], [-0.5, 1.0], [0.4, -2.0]])
+    mean, covariance = atoms.mean(axis=0), np.cov(atoms.T, ddof=0)
+    found = [gradient_moments(gram) for gram in every_draw(atoms, 5)]
+    norms = np.array([one.norm_squared.value for one in found])
+    assert norms.mean() == pytest.approx(mean @ mean, rel=1e-12)
+    traces = np.mean([one.covariance_trace.value for one in found])
+    assert traces == pytest.approx(np.trace(covariance), rel=1e-12)
+    parts = np.array([[mean_spread(gram), squared_covariance(gram)] for gram in every_draw(atoms, 5)])
+    expected = [mean @ covariance @ mean, np.trace(covariance @ covariance)]
+    np.testing.assert_allclose(parts.mean(axis=0), expected, rtol=1e-12)
+    variance = 4 * expected[0] / 5 + 2 * expected[1] / (5 * 4)
+    assert norms.var() == pytest.approx(variance, rel=1e-12)
+
+
+def test_moments_are_unbiased_over_every_subset_of_a_data_set():
+    data = random(1).normal(size=(7, 3)) + 0.5
+    mean, covariance = data.mean(axis=0), np.cov(data.T, ddof=0)
+    found = []
+    for index in itertools.combinations(range(7), 4):
+        rows = data[list(index)]
+        found.append(gradient_moments(rows @ rows.T, 1, 7, 1 - 4 / 7))
+    assert np.mean([one.norm_squared.value for one in found]) == pytest.approx(mean @ mean, rel=1e-12)
+    trace = np.mean([one.covariance_trace.value for one in found])
+    assert trace == pytest.approx(np.trace(covariance), rel=1e-12)
+
+
+def pairings(items):
+    if not items:
+        yield []
+        return
+    first, *rest = items
+    for i, other in enumerate(rest):
+        for more in pairings(rest[:i] + rest[i + 1 :]):
+            yield [(first, other), *more]
+
+
+def test_micro_batches_of_a_data_set_are_unbiased_over_every_pairing():
+    data = random(2).normal(size=(9, 2)) + 0.3
+    mean, covariance = data.mean(axis=0), np.cov(data.T, ddof=0)
+    found = []
+    for left_out in range(9):
+        for pairs in pairings([i for i in range(9) if i != left_out]):
+            rows = np.stack([data[list(pair)].mean(axis=0) for pair in pairs])
+            found.append(gradient_moments(rows @ rows.T, 2, 9, 1 - 8 / 9))
+    assert len(found) == 945
+    assert np.mean([one.norm_squared.value for one in found]) == pytest.approx(mean @ mean, rel=1e-12)
+    trace = np.mean([one.covariance_trace.value for one in found])
+    assert trace == pytest.approx(np.trace(covariance), rel=1e-12)
+
+
+def test_a_whole_data_set_leaves_no_error():
+    data = random(3).normal(size=(12, 4))
+    found = estimate(units_of({"a": data}, data_size=12), batch=4)
+    norm = found.estimate("gradient_norm_squared")
+    assert norm.value == pytest.approx(np.sum(data.mean(axis=0) ** 2), rel=1e-12)
+    assert norm.standard_error == 0
+    shares = [found.estimate("phase_share", phase=phase) for phase in (1, 2, 3)]
+    assert sum(one.value for one in shares) == pytest.approx(1)
+    assert all(one.standard_error == 0 for one in shares)
+
+
+# ---------------------------------------------------------------- the noise scale
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_interval_without_covariance_is_that_of_two_independent_estimates(seed):
+    trace, norm, *errors = random(seed).uniform(0.5, 2.0, 4)
+    errors = [0.1 * error for error in errors]
+    found = noise_scale(trace, norm, np.diag(errors[::-1]) ** 2, 2.0)
+    low, high = ratio_magnitude(trace, errors[0], norm, errors[1], 2.0)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+
+
+def test_a_gradient_that_is_not_told_from_0_leaves_the_interval_open():
+    found = noise_scale(10.0, 0.1, np.diag([0.1, 1.0]) ** 2, 2.0)
+    assert (found.resolved, found.high) == (False, math.inf)
+    assert math.isnan(found.value) and 0 < found.low < 100
+    negative = noise_scale(10.0, -0.05, np.diag([0.1, 1.0]) ** 2, 2.0)
+    assert negative.low > found.low  # a smaller gradient makes a larger noise scale
+
+
+@pytest.mark.statistical
+def test_intervals_of_the_noise_scale_cover_and_estimates_are_unbiased():
+    """False alarm 1e-6 each; a bias of 0.2 standard errors, or a coverage below 0.90, is found with power 0.99."""
+    generator, n, dim, repeats = random(4), 32, 20, 600
+    scale = np.linspace(0.5, 2.0, dim)
+    mean = np.full(dim, 0.5)
+    truth = [float(mean @ mean), float((scale**2).sum())]
+    values, covered = [], 0
+    for _ in range(repeats):
+        rows = mean + scale * generator.normal(size=(n, dim))
+        found = gradient_moments(rows @ rows.T)
+        values.append([found.norm_squared.value, found.covariance_trace.value])
+        ends = noise_scale(*values[-1][::-1], found.covariance, quantile(n))
+        covered += ends.low <= truth[1] / truth[0] <= ends.high
+    error = np.std(values, axis=0, ddof=1) / math.sqrt(repeats)
+    assert np.all(np.abs(np.mean(values, axis=0) - truth) < Z * error)
+    assert covered / repeats > 0.95 - Z * math.sqrt(0.95 * 0.05 / repeats)
+
+
+# ---------------------------------------------------------------- signal and phases
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("ratio_squared", [0.0, 0.045, 2.0])
+def test_signal_ratio_is_unbiased(ratio_squared):
+    """False alarm 1e-6; the naive estimate (.072 for .045 at n = 10) is found with power above 0.999."""
+    n, batch, dim = 10, 4, 40_000
+    mean = math.sqrt(2 * ratio_squared / batch)
+    columns = mean + random(5).normal(size=(n, dim))
+    found = mean_signal_ratio_squared(columns, dim, 1, batch)
+    assert abs(found.value - ratio_squared) < Z * found.standard_error
+
+
+@pytest.mark.statistical
+def test_standard_error_of_the_signal_ratio_is_its_spread():
+    """False alarm 1e-6: the ratio of the two lies within 25 % (300 repeats: 4 % spread)."""
+    for mean in (0.0, 0.7):
+        found = [
+            mean_signal_ratio_squared(mean + random(s).normal(size=(32, 40)), 40, 1, 8) for s in range(300)
+        ]
+        spread = np.std([one.value for one in found])
+        stated = np.sqrt(np.mean([one.standard_error**2 for one in found]))
+        assert stated == pytest.approx(spread, rel=0.25)
+
+
+@pytest.mark.statistical
+def test_phases_of_a_mixture():
+    """False alarm below 1e-6: 6 standard errors and 0.02; the plain histogram misses phase 3 by 0.1."""
+    n, batch, dim = 64, 16, 4000
+    ratios = np.repeat([0.2, 0.7, 1.25, 2.5], dim // 4)
+    columns = ratios * math.sqrt(2 / batch) + random(6).normal(size=(n, dim))
+    found = phase_shares(columns, dim, 1, batch)
+    for one, truth in zip(found, (0.25, 0.25, 0.5), strict=True):
+        assert abs(one.value - truth) < 6 * one.standard_error + 0.02
+
+
+def test_silent_coordinates_have_no_ratio():
+    columns = random(7).normal(size=(16, 5))
+    columns[:, 2] = 0.0
+    found = estimate(units_of({"a": columns}), tails=False)
+    assert float(found.data["silent_share"].sel(group="a")) == pytest.approx(0.2)
+    assert math.isfinite(found.estimate("signal_ratio_squared").value)
+
+
+# ---------------------------------------------------------------- tails
+
+
+def test_hill_of_the_quantiles_of_a_power_law():
+    ranks = (np.arange(10_000) + 0.5) / 10_000
+    found = hill((ranks ** (-1 / 1.7)).reshape(100, 100), [0.05, 0.0001])
+    assert found[0].value == pytest.approx(1.7, rel=0.01)
+    assert math.isnan(found[1].value)  # one value is no tail
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("dof", [math.inf, 10, 3, 1.5])
+def test_student_fit(dof):
+    """False alarm 1e-6: 4.9 standard errors and 0.006 for what the correction leaves (of 0.047 at n = 64)."""
+    shape = (64, 512)
+    noise = random(8).normal(size=shape) if math.isinf(dof) else random(8).standard_t(dof, shape)
+    noise = noise * np.exp(random(9).normal(size=512))
+    found = inverse_dof(standardised(noise))
+    assert abs(found.value - 1 / dof) < Z * found.standard_error + 0.006
+
+
+LAWS = {
+    "gaussian": (lambda r, s: r.normal(size=s), Tail.GAUSSIAN),
+    "mixed scales": (lambda r, s: r.normal(size=s) * np.exp(r.normal(size=s[1])), Tail.MIXED_SCALES),
+    "laplace": (lambda r, s: r.laplace(size=s), Tail.FINITE_VARIANCE),
+    "student 5": (lambda r, s: r.standard_t(5, s), Tail.FINITE_VARIANCE),
+    "student 1.5": (lambda r, s: r.standard_t(1.5, s), Tail.HEAVY),
+    "student 1.5, mixed": (lambda r, s: r.standard_t(1.5, s) * np.exp(r.normal(size=s[1])), Tail.HEAVY),
+    "zeros": (lambda r, s: np.zeros(s), Tail.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_heavy_tails_are_told_from_mixed_scales(law):
+    draw, expected = LAWS[law]
+    assert aggregation(draw(random(10), (256, 256))).verdict is expected
+
+
+def test_an_atom_is_no_tail():
+    noise = random(11).normal(size=(64, 50)) * (random(12).uniform(size=(64, 50)) < 0.5)
+    assert standardised(noise).shape[1] == 0
+
+
+# ---------------------------------------------------------------- curvature
+
+
+def symmetric(dim, seed=0):
+    root = random(seed).normal(size=(dim, dim))
+    return root @ root.T / dim
+
+
+def test_trace_of_a_diagonal_hessian_is_exact():
+    diagonal = np.array([1.0, 2.0, -3.0, 4.0])
+    found = hessian_trace([lambda v: diagonal * v] * 2, {"a": slice(0, 3), "b": slice(3, 4)})
+    assert found["a"] == pytest.approx((0.0, 0.0)) and found["b"] == pytest.approx((4.0, 0.0))
+
+
+@pytest.mark.statistical
+def test_trace_is_unbiased_with_its_standard_error():
+    """False alarm 1e-6: 2,000 probes, against the variance 2 (|H|^2 - sum H_ii^2) of random signs."""
+    hessian = symmetric(30)
+    found = hessian_trace([lambda v: hessian @ v], {"a": slice(0, 30)}, 2000)["a"]
+    assert abs(found.value - np.trace(hessian)) < Z * found.standard_error
+    variance = 2 * ((hessian**2).sum() - (np.diag(hessian) ** 2).sum())
+    assert found.standard_error**2 * 2000 == pytest.approx(variance, rel=0.25)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_eigenvalues_are_those_of_the_dense_matrix(scaled):
+    hessian = symmetric(60)
+    scale = random(1).uniform(0.1, 10.0, 60) if scaled else None
+    dense = hessian if scale is None else hessian / np.sqrt(np.outer(scale, scale))
+    found = top_eigenvalues([lambda v: hessian @ v], 60, 3, scale, tolerance=1e-10)
+    np.testing.assert_allclose(
+        [one.value for one in found.values], np.linalg.eigvalsh(dense)[::-1][:3], rtol=1e-9
+    )
+    assert np.all(found.residuals < 1e-8)
+
+
+def test_single_precision_makes_no_ghosts():
+    diagonal = np.concatenate([[100.0, 10.0], np.linspace(0, 1, 198)])
+
+    def rounded(v):
+        return (diagonal.astype(np.float32) * v.astype(np.float32)).astype(np.float64)
+
+    found = top_eigenvalues([rounded], 200, 3, tolerance=1e-6)
+    np.testing.assert_allclose([one.value for one in found.values], [100.0, 10.0, 1.0], rtol=1e-4)
+
+
+def test_error_of_an_eigenvalue_is_the_spread_over_chunks():
+    parts = [np.diag([5.0 + shift, 1.0]) for shift in (-1.0, 0.0, 1.0)]
+    found = top_eigenvalues([lambda v, part=part: part @ v for part in parts], 2, tolerance=1e-12)
+    assert found.values[0] == pytest.approx((5.0, 1 / math.sqrt(3)), rel=1e-6)
+
+
+def test_trace_of_hessian_times_covariance():
+    hessian, rows = symmetric(6), random(2).normal(size=(20, 6))
+    one = hessian_covariance_trace([lambda v: hessian @ v], rows, np.zeros(20, int), unit_size=3)
+    assert one.value == pytest.approx(3 * np.trace(hessian @ np.cov(rows.T)), rel=1e-12)
+    # Two units in a chunk: the mean over all chunks of their half squared difference.
+    many = hessian_covariance_trace([lambda v: hessian @ v] * 10, rows, np.arange(20) // 2)
+    apart = rows[::2] - rows[1::2]
+    assert many.value == pytest.approx(np.mean([row @ hessian @ row for row in apart]) / 2, rel=1e-12)
+
+
+def test_edges_of_stability_are_where_the_iteration_turns():
+    """The spectral radius of one step passes 1 at the edge."""
+
+    def radius(step):
+        return np.abs(np.linalg.eigvals(step)).max()
+
+    lr, b = 0.1, 0.9
+    steps = {
+        stability_edge(lr): lambda h: np.array([[1 - lr * h]]),
+        stability_edge(lr, b): lambda h: np.array([[1 - lr * (1 - b) * h, -lr * b], [(1 - b) * h, b]]),
+        stability_edge(lr, b, averaged=False): lambda h: np.array([[1 - lr * h, -lr * b], [h, b]]),
+        stability_edge(lr, b, averaged=False, nesterov=True): lambda h: np.array(
+            [[1 - lr * (1 + b) * h, -lr * b * b], [h, b]]
+        ),
+    }
+    assert stability_edge(lr, b) == pytest.approx(2 * (1 + b) / ((1 - b) * lr))
+    for edge, step in steps.items():
+        assert radius(step(0.999 * edge)) < 1 < radius(step(1.001 * edge))
+
+
+# ---------------------------------------------------------------- the value
+
+
+def example(seed=0, shift=0.5):
+    rows = random(seed)
+    units = units_of({"a": rows.normal(size=(64, 30)) + shift, "b": rows.standard_t(3, (64, 40))})
+    hessian = np.diag(np.arange(1.0, 71.0))
+    products = [lambda v: hessian @ v] * 2
+    curvature = Curvature(
+        hessian_trace(products, {"a": slice(0, 30), "b": slice(30, 70), "total": slice(0, 70)}),
+        top_eigenvalues(products, 70, 2),
+        edge=100.0,
+    )
+    return estimate(units, batch=8, curvature=curvature, provenance={"model": "none"})
+
+
+def test_a_measurement_is_the_same_after_a_file(tmp_path):
+    found = example()
+    again = Measurement.load(found.save(tmp_path / "found.nc"))
+    assert again.data.equals(found.data) and again.data.attrs == found.data.attrs
+    assert again.table() == found.table()
+    assert again.estimate("edge_share").value == pytest.approx(0.7, rel=1e-6)
+
+
+def test_a_measurement_as_words_and_as_numbers():
+    found = example()
+    flat = found.as_dict()
+    assert flat["noise_scale/a"] == found.estimate("noise_scale", "a").value
+    assert flat["phase_share/total/3"] == found.estimate("phase_share", phase=3).value
+    assert flat["eigenvalue/0"] == pytest.approx(70.0, rel=1e-4)
+    assert all(type(value) is float for value in flat.values())
+    text = found.table()
+    assert "not resolved" in text and "tails:" in text and "edge of stability" in text
+
+
+def test_combined_measurements_have_a_ratio_of_means():
+    parts = [example(seed, 0.3) for seed in range(4)]
+    found = combine(parts)
+    sums = [sum(p.estimate(q).value for p in parts) for q in ("covariance_trace", "gradient_norm_squared")]
+    assert found.estimate("noise_scale").value == pytest.approx(sums[0] / sums[1], rel=1e-12)
+    errors = [p.estimate("covariance_trace").standard_error for p in parts]
+    assert found.estimate("covariance_trace").standard_error == pytest.approx(
+        math.sqrt(sum(e**2 for e in errors)) / 4
+    )
+    assert found.data.attrs["measurements"] == 4
+    twice = combine([combine(parts[:2]), combine(parts[2:])])
+    assert twice.estimate("noise_scale") == pytest.approx(found.estimate("noise_scale"))
+
+
+ROWS = np.ones((16, 3))
+WRONG = {
+    "few": (lambda: units_of({"a": ROWS[:5]}), "5 units", "8 units or more"),
+    "nothing": (lambda: units_of({}), "no gradients", "one array"),
+    "rows": (lambda: units_of({"a": ROWS, "b": ROWS[:9]}), "a: [16, 3], b: [9, 3]", "same units"),
+    "nan": (lambda: units_of({"a": np.where(np.eye(16, 3), np.nan, 1.0)}), "not finite (unit 0)", "finite"),
+    "size": (lambda: units_of({"a": ROWS}, unit_size=2, data_size=20), "data_size = 20", "data_size=None"),
+    "quantity": (lambda: example().estimate("noise"), "'noise' was not measured", "noise_scale"),
+    "place": (lambda: example().estimate("phase_share", phase=7), "no single number", "[1, 2, 3]"),
+    "combine": (lambda: combine([]), "no measurements", "a list"),
+    "groups": (
+        lambda: combine([example(), estimate(units_of({"a": ROWS + random().normal(size=(16, 3))}))]),
+        "groups",
+        "same groups",
+    ),
+    "scale": (lambda: top_eigenvalues([lambda v: v], 2, scale=np.zeros(2)), "min(P) = 0", "add eps"),
+    "edge": (lambda: stability_edge(0.1, 1.0), "momentum = 1", "in [0, 1)"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_use_is_refused_in_three_parts(name):
+    wrong, found, instead = WRONG[name]
+    with pytest.raises(DriftaxError) as refused:
+        wrong()
+    assert found in refused.value.found and instead in refused.value.instead
+
+
+def test_files_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "no.nc"
+    path.write_bytes(b"no netCDF")
+    with pytest.raises(DriftaxError, match="a file written by save"):
+        Measurement.load(path)
