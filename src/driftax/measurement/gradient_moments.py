@@ -56,7 +56,9 @@ def gradient_moments(
     scale = unit_size * (1.0 if data_size is None else 1 - 1 / data_size)
 
     left = np.stack(_left_out(gram, sizes, unseen), axis=1)
-    covariance = unseen * jackknife_covariance(left)
+    covariance = jackknife_covariance(left)
+    # The spread of single examples is known once all are seen; that of micro-batches depends on the split.
+    covariance *= np.array([[unseen, unseen], [unseen, unseen if unit_size == 1 else 1.0]])
     # The part of the variance that depends on the mean, and the part that does not.
     mean_part = max(mean_spread(gram), 0.0)
     own_part = max(squared_covariance(centred), 0.0)

@@ -43,7 +43,8 @@ def phase_shares(
     shares = _shares(columns, scale, unseen)
     left = np.stack([_shares(np.delete(columns, block, axis=0), scale, unseen) for block in _blocks(n)])
     # Blocks are as good as equal: the delete-a-group jackknife.
-    variance = unseen * (len(left) - 1) / len(left) * ((left - left.mean(axis=0)) ** 2).sum(axis=0)
+    known = unseen if unit_size == 1 else 1.0
+    variance = known * (len(left) - 1) / len(left) * ((left - left.mean(axis=0)) ** 2).sum(axis=0)
     drawn = shares * (1 - shares) / kept * max(1 - kept / dim, 0.0)
     first, second, third = (
         Estimate(float(share), root(v + d)) for share, v, d in zip(shares, variance, drawn, strict=True)
@@ -58,11 +59,9 @@ def _blocks(n: int) -> list[np.ndarray]:
 def _shares(columns: np.ndarray, scale: float, unseen: float) -> np.ndarray:
     """The shares [3]."""
     n = columns.shape[0]
-    with np.errstate(divide="ignore"):
-        seen = np.abs(columns.mean(axis=0)) * np.sqrt(n) / columns.std(axis=0, ddof=1)
-    finite = np.isfinite(seen)
-    seen = np.where(finite, seen, seen[finite].max(initial=1.0))
-    if unseen * 2 * n < 0.02 * scale**2 * n**2 * 1e-3 or unseen <= 0:
+    columns = columns[:, np.ptp(columns, axis=0) > 0]  # a block left out may silence more of them
+    seen = np.abs(columns.mean(axis=0)) * np.sqrt(n) / columns.std(axis=0, ddof=1)
+    if unseen <= 0:
         ratio = seen / (scale * np.sqrt(n))  # every example was seen: nothing to take out
         return np.array([(phase_of(ratio) == phase).mean() for phase in (1, 2, 3)])
     grid = _grid(seen.max() / (scale * np.sqrt(n)))

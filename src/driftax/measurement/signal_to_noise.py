@@ -57,18 +57,24 @@ def mean_signal_ratio_squared(
     means = (n * mean - columns) / (n - 1)
     others = np.maximum(others, np.finfo(float).tiny)
     left = _debiased(means, others, n - 1, unit_size, batch, unseen).mean(axis=1)
-    total = unseen * float(jackknife_covariance(left[:, None])[0, 0])
+    # As in `gradient_moments`: micro-batches of a whole data set still have an estimated spread.
+    total = (unseen if unit_size == 1 else 1.0) * float(jackknife_covariance(left[:, None])[0, 0])
     standard = (columns - mean) / np.sqrt(variance)
-    factor = batch / unit_size / (2 * kept) * unseen
+    factor = batch / unit_size / (2 * kept)
     own = factor**2 * 2 * max(squared_covariance(standard @ standard.T), 0.0) / (n * (n - 1))
-    units = max(total - own, own)
+    own *= unseen if unit_size == 1 else 1.0
+    units = max(total - own, own * unseen)
     drawn = ratios.var() / kept * max(1 - kept / dim, 0.0)
     return Estimate(float(ratios.mean()), root(units + drawn))
 
 
 def loud(columns: np.ndarray) -> np.ndarray:
-    """The coordinates whose gradient is not the same in every unit [dim]; the others have no ratio."""
-    return np.ptp(columns, axis=0) > 0
+    """The coordinates that vary from unit to unit [dim]; the others have no ratio.
+
+    Those are silent whose gradient is the same in all units but two at most (an unused row of an embedding).
+    """
+    ordered = np.sort(columns, axis=0)
+    return ordered[-2] > ordered[1]
 
 
 def _debiased(

@@ -43,7 +43,28 @@ def check_value(value: Any, count: int) -> None:
             "a loss_fn that uses the `model` it is given, without .item(), .detach() or torch.no_grad()",
         )
     if not bool(torch.isfinite(value).all()):
-        raise DriftaxError(_ASKED, f"a loss of {float(value)}", "params at which the loss is finite")
+        raise DriftaxError(_ASKED, f"a loss of {value.item()}", "params at which the loss is finite")
+
+
+def check_graph(value: Any) -> None:
+    """Refuses reentrant checkpoints: asked for gradients, they leave out the parameters inside without a word.
+
+    Args:
+        value: what loss_fn returned.
+    """
+    seen, level = set(), [value.grad_fn]
+    while level:
+        node = level.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "CheckpointFunctionBackward":
+            raise DriftaxError(
+                "gradients through a checkpointed model",
+                "reentrant checkpoints, which only backward() can differentiate, and that would write to .grad",
+                "torch.utils.checkpoint.checkpoint(..., use_reentrant=False)",
+            )
+        level += [following for following, _ in node.next_functions]
 
 
 def check_is_mean(

@@ -19,7 +19,7 @@ from driftax.measurement.estimate import estimate
 from driftax.measurement.units import TOTAL, units_of
 from driftax.torch.examples import Examples
 from driftax.torch.hessian import hessian_product, seed_torch
-from driftax.torch.loss_checks import check_is_mean, check_modes, check_value
+from driftax.torch.loss_checks import check_graph, check_is_mean, check_modes, check_value
 from driftax.torch.optimizer_edge import optimizer_edge
 from driftax.torch.parameters import Parameters
 from driftax.torch.passes import Loss, gradient_rows, stacked_gradients, to_device
@@ -85,7 +85,7 @@ class Measuring:
         self.found: Found | None = None
 
     def __call__(self, generator: np.random.Generator) -> Measurement:
-        """Measures at the params as they are.
+        """Measures at the params as they are; what it changes is for the caller to restore (`preserved`).
 
         Args:
             generator: that of the probe.
@@ -93,7 +93,7 @@ class Measuring:
         asked = self.settings
         _check_memory(asked, self.parameters)
         check_modes(self.model, asked.mode, asked.unit_size, self.examples.batch_size)
-        with preserved(self.model, self.examples.source), torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             seed = int(generator.integers(2**31))
             random.seed(seed)
             np.random.seed(seed)
@@ -118,8 +118,8 @@ class Measuring:
             provenance=self._provenance(seed),
         )
 
-    def _fetch(self, index: Sequence[int]) -> Any:
-        return to_device(self.examples.fetch(list(index)), self.parameters.tensors[0].device)
+    def _fetch(self, index: np.ndarray | Sequence[int]) -> Any:
+        return to_device(self.examples.fetch([int(i) for i in index]), self.parameters.tensors[0].device)
 
     def _gradients(self, loss: Loss, index: np.ndarray) -> np.ndarray:
         """Gradients [units, dim] in the order of the groups."""
@@ -142,6 +142,7 @@ class Measuring:
         unit, again = self._fetch(index[0]), self._fetch(index[0])
         value = loss(unit)
         check_value(value, size)
+        check_graph(value)
         changing = not _equal(unit, again)
         moving = changing or not torch.equal(value.detach(), loss(again).detach())
         if not changing:

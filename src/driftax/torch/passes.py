@@ -38,16 +38,7 @@ def gradient_rows(loss: Loss, parameters: Parameters, units: Sequence[Any]) -> n
     """
     rows = []
     for unit in units:
-        try:
-            grads = torch.autograd.grad(loss(unit), parameters.tensors, allow_unused=True)
-        except RuntimeError as error:
-            if "checkpoint" in str(error).lower():
-                raise DriftaxError(
-                    "gradients through a checkpointed model",
-                    "reentrant checkpoints, which only backward() can differentiate, and that would write to .grad",
-                    "torch.utils.checkpoint.checkpoint(..., use_reentrant=False)",
-                ) from error
-            raise
+        grads = torch.autograd.grad(loss(unit), parameters.tensors, allow_unused=True)
         if all(grad is None for grad in grads):
             raise DriftaxError(
                 "gradients of loss_fn(model, batch)",

@@ -15,6 +15,7 @@ from driftax.measurement.combine import combine
 from driftax.torch.examples import examples_of
 from driftax.torch.measuring import Measuring, Settings
 from driftax.torch.parameters import parameters_of, unwrapped
+from driftax.torch.preserved import preserved
 from driftax.torch.schedule import Schedule
 
 _ASKED = "NoiseProbe(model, loss_fn, loader)"
@@ -138,11 +139,12 @@ class NoiseProbe:
             torch.cuda.synchronize()  # what the loop has queued is not ours
         begin = time.perf_counter()
         model, loss_fn, examples, optimizer = self._given
-        parameters = parameters_of(model, optimizer)
-        if self._measuring is None:
-            self._measuring = Measuring(model, loss_fn, examples, optimizer, parameters, self._settings)
-        self._measuring.parameters = parameters  # layers may have been frozen since
-        found = self._measuring(self._random)
+        with preserved(model, examples.source):
+            parameters = parameters_of(model, optimizer)
+            if self._measuring is None:
+                self._measuring = Measuring(model, loss_fn, examples, optimizer, parameters, self._settings)
+            self._measuring.parameters = parameters  # layers may have been frozen since
+            found = self._measuring(self._random)
         found.data.attrs["step"] = self._schedule.steps
         self.measurements.append(found)
         self._schedule.took(time.perf_counter() - begin)
