@@ -60,6 +60,22 @@ class Measurement:
             raise DriftaxError(asked, f"no single number at {place}", f"places of {axes}") from None
         return Estimate(value, error)
 
+    def interval(self, quantity: str, group: str | None = "total", **place: Any) -> tuple[float, float]:
+        """The 95 % interval of a number: Student's, or Fieller's for the noise scale.
+
+        Its degrees of freedom are the units less one; for curvature the chunks of examples less one.
+
+        Raises:
+            DriftaxError: for a quantity or place that was not measured.
+        """
+        found = self.estimate(quantity, group, **place)
+        if quantity == "noise_scale":
+            return self.noise_scale_interval(str(group))
+        chunked = "eigenvalue" in quantity or "hessian" in quantity or quantity == "edge_share"
+        free = self.data.attrs["curvature_degrees_of_freedom" if chunked else "degrees_of_freedom"]
+        half = quantile(max(int(free), 1) + 1) * found.standard_error
+        return found.value - half, found.value + half
+
     def noise_scale_interval(self, group: str = "total") -> tuple[float, float]:
         """The 95 % interval of the noise scale; its upper end is inf where the gradient is not told from 0."""
         self.estimate("noise_scale", group)

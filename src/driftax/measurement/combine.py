@@ -47,7 +47,7 @@ def combine(measurements: Sequence[Measurement]) -> Measurement:
             result = values.mean(axis=0)
         variables[name] = (first[name].dims, result)
     attrs = {**first.attrs}
-    for key in ("measurements", "degrees_of_freedom"):
+    for key in ("measurements", "degrees_of_freedom", "curvature_degrees_of_freedom"):
         attrs[key] = sum(int(one.data.attrs[key]) for one in measurements)
     attrs["until"] = measurements[-1].data.attrs.get("until", measurements[-1].data.attrs["time"])
     return Measurement(with_noise_scale(xr.Dataset(variables, first.coords, attrs)))

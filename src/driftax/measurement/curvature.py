@@ -54,8 +54,10 @@ class Eigenvalues(NamedTuple):
     """The largest eigenvalues.
 
     Args:
-        values: from the largest; standard errors are those of the draw of examples, to first order, and nan
-            for a single chunk.
+        values: from the largest; standard errors are those of the draw of examples, to first order, with the
+            residual, and nan for a single chunk. The largest eigenvalue of a sample exceeds that of all
+            examples on average: by a share of the standard error that grows with the number of parameters over
+            that of examples.
         residuals: |H v - lambda v| of each: an eigenvalue of this Hessian is that near.
     """
 
@@ -103,11 +105,11 @@ def top_eigenvalues(
 
     values, vectors, residuals = _lanczos(whole, dim, min(count, dim), tolerance, most, seed)
     estimates = []
-    for value, vector in zip(values, vectors.T, strict=True):
+    for value, vector, residual in zip(values, vectors.T, residuals, strict=True):
         error = float("nan")
         if len(applied) > 1:
             parts = np.array([vector @ part(vector) for part in applied])
-            error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
+            error = float(np.hypot(parts.std(ddof=1) / np.sqrt(len(parts)), residual))
         estimates.append(Estimate(float(value), error))
     return Eigenvalues(tuple(estimates), residuals)
 
@@ -161,13 +163,13 @@ def hessian_covariance_trace(
         n = len(centred)
         values = np.array([row @ products[0](row) for row in centred]) * n / (n - 1)
     else:
-        terms = []
+        means = []
         for chunk in range(len(products)):
             rows = gradients[chunks == chunk]
             other = products[(chunk + 1) % len(products)]
             differences = rows[0 : len(rows) - 1 : 2] - rows[1::2]
-            terms += [row @ other(row) / 2 for row in differences]
-        values = np.array(terms)
+            means.append(np.mean([row @ other(row) / 2 for row in differences]))
+        values = np.array(means)  # pairs of a chunk share a Hessian, so that chunks are what is counted
     values = unit_size * values
     return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
 

@@ -19,6 +19,7 @@ class Curvature:
         preconditioned: the largest of P^-1/2 H P^-1/2.
         hessian_covariance_trace: tr(H Sigma) of one example.
         edge: curvature at which the optimizer turns unstable (2/lr for SGD).
+        chunks: of the examples, whose spread the standard errors come from.
     """
 
     trace: Mapping[str, Estimate] = field(default_factory=dict)
@@ -26,6 +27,7 @@ class Curvature:
     preconditioned: Eigenvalues | None = None
     hessian_covariance_trace: Estimate | None = None
     edge: float | None = None
+    chunks: int = 1
 
     def edge_share(self) -> Estimate | None:
         """The largest (preconditioned) eigenvalue over the edge; above 1 a step along it overshoots and grows."""

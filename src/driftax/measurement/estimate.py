@@ -71,6 +71,7 @@ def estimate(
             "batch": batch,
             "measurements": 1,
             "degrees_of_freedom": units.size - 1,
+            "curvature_degrees_of_freedom": curvature.chunks - 1 if curvature else 0,
             **(provenance or {}),
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -95,9 +95,6 @@ def measure(
     _check_memory(count, dim, max_memory)
     tell = progress or (lambda share, words: None)
 
-    def loss(at: Any, unit: Any) -> Any:
-        return jnp.mean(jax.vmap(lambda example: loss_fn(eqx.combine(at, fixed), example))(unit))
-
     # Leaves of one group stand beside each other, so that a group is a slice.
     groups, order, place = _grouped(leaves, group), [], 0
     slices: dict[str, slice] = {}
@@ -105,13 +102,15 @@ def measure(
         size = sum(leaves[i][1].size for i in members)
         slices[name], place = slice(place, place + size), place + size
         order += members
-    rows = _gradients(loss, moving, units, order, pass_size, lambda share: tell(0.5 * share, "gradients"))
+    model = _Model(loss_fn, moving, fixed)
+    rows = _gradients(model, units, order, pass_size, lambda share: tell(0.5 * share, "gradients"))
     found = None
     if curvature:
-        products = _products(loss, moving, units, order)
+        products = _products(model, units, order)
         chunks = _chunk_of(count)
         tell(0.5, "curvature")
         found = Curvature(
+            chunks=len(products),
             trace=hessian_trace(products, {**slices, TOTAL: slice(0, dim)}, seed=seed),
             eigenvalues=top_eigenvalues(products, dim, eigenvalues, seed=seed),
             preconditioned=None
@@ -215,16 +214,41 @@ def _flat(tree: Any, order: Sequence[int], lead: int) -> np.ndarray:
     return np.concatenate([leaves[i].reshape(*leaves[i].shape[:lead], -1) for i in order], axis=-1)
 
 
+class _Model(NamedTuple):
+    """A loss of one example with its params: those that are differentiated, and the rest."""
+
+    loss_fn: Callable[[Any, Any], Any]
+    moving: Any
+    fixed: Any
+
+    def mean(self, moving: Any, unit: Any) -> Any:
+        """The loss of a unit."""
+        return jnp.mean(jax.vmap(lambda one: self.loss_fn(eqx.combine(moving, self.fixed), one))(unit))
+
+
+# Compiled once for a loss and shapes, however often it is measured.
+@eqx.filter_jit
+def _unit_gradients(model: _Model, units: Any) -> Any:
+    return jax.vmap(jax.grad(model.mean), in_axes=(None, 0))(model.moving, units)
+
+
+@eqx.filter_jit
+def _hessian_times(model: _Model, units: Any, direction: Any) -> Any:
+    def mean(at: Any) -> Any:
+        return jnp.mean(jax.vmap(model.mean, in_axes=(None, 0))(at, units))
+
+    return jax.jvp(jax.grad(mean), (model.moving,), (direction,))[1]
+
+
 def _gradients(
-    loss: Any, moving: Any, units: Any, order: Sequence[int], at_once: int, tell: Callable[[float], None]
+    model: _Model, units: Any, order: Sequence[int], at_once: int, tell: Callable[[float], None]
 ) -> np.ndarray:
     """Gradients of the units [n, dim]."""
-    many = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))
     count = jax.tree.leaves(units)[0].shape[0]
     rows = []
     for start in range(0, count, at_once):
         part = jax.tree.map(lambda array, start=start: array[start : start + at_once], units)
-        rows.append(_flat(many(moving, part), order, 1))
+        rows.append(_flat(_unit_gradients(model, part), order, 1))
         tell(min(start + at_once, count) / count)
     joined = np.concatenate(rows)
     return joined if joined.dtype == np.float64 else joined.astype(np.float32)
@@ -236,16 +260,9 @@ def _chunk_of(count: int) -> np.ndarray:
     return np.minimum(np.arange(count) // (count // chunks), chunks)
 
 
-def _products(loss: Any, moving: Any, units: Any, order: Sequence[int]) -> list[Product]:
+def _products(model: _Model, units: Any, order: Sequence[int]) -> list[Product]:
     chunk = _chunk_of(jax.tree.leaves(units)[0].shape[0])
-    leaves, structure = jax.tree.flatten(moving)
-
-    @jax.jit
-    def product(part: Any, direction: Any) -> Any:
-        def mean(at: Any) -> Any:
-            return jnp.mean(jax.vmap(loss, in_axes=(None, 0))(at, part))
-
-        return jax.jvp(jax.grad(mean), (moving,), (direction,))[1]
+    leaves, structure = jax.tree.flatten(model.moving)
 
     def of(number: int) -> Product:
         part = jax.tree.map(lambda array: array[chunk == number], units)
@@ -258,7 +275,7 @@ def _products(loss: Any, moving: Any, units: Any, order: Sequence[int]) -> list[
                 parts[i] = jnp.asarray(values, leaves[i].dtype)
                 place += leaves[i].size
             direction = jax.tree.unflatten(structure, parts)
-            return _flat(product(part, direction), order, 0).reshape(-1).astype(np.float64)
+            return _flat(_hessian_times(model, part, direction), order, 0).reshape(-1).astype(np.float64)
 
         return apply
 

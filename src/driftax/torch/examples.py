@@ -85,10 +85,14 @@ def _of_loader(loader: Any) -> Examples:
         raise DriftaxError(_ASKED, found, _LIST)
     if loader.batch_sampler is None:
         raise DriftaxError(_ASKED, "batch_size=None: the data set makes its own batches", _LIST)
-    sampler = loader.sampler
-    if type(loader.batch_sampler) is not data.BatchSampler:
-        found = f"a batch_sampler of class {type(loader.batch_sampler).__name__}, whose law is not known"
+    batches = loader.batch_sampler
+    if type(batches) is not data.BatchSampler:
+        # A process's share of another batch sampler, as accelerate makes them.
+        batches = getattr(batches, "batch_sampler", batches)
+    if type(batches) is not data.BatchSampler:
+        found = f"a batch_sampler of class {type(batches).__name__}, whose law is not known"
         raise DriftaxError(_ASKED, found, _LIST)
+    sampler = batches.sampler
     positions, weights = None, None
     if isinstance(sampler, data.SubsetRandomSampler):
         positions = [int(i) for i in sampler.indices]
@@ -111,7 +115,7 @@ def _of_loader(loader: Any) -> Examples:
         items = many(index) if callable(many) else [dataset[i] for i in index]
         return loader.collate_fn(items)
 
-    return Examples(count, loader.batch_size, fetch, weights, loader)
+    return Examples(count, batches.batch_size, fetch, weights, loader)
 
 
 def _of_batches(batches: Sequence[Any]) -> Examples:

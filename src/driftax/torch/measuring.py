@@ -184,7 +184,8 @@ class Measuring:
         products = []
         for chunk in range(chunks[-1] + 1):
             rows = index[chunks == chunk]
-            parts = rows if self.settings.unit_size > 1 else rows.reshape(1, -1)
+            # The mean loss over the chunk in one batch, unless a loss of batches is what is measured.
+            parts = rows if self.settings.whole_batch else rows.reshape(1, -1)
             products.append(
                 hessian_product(loss, self.parameters, [self._fetch(row) for row in parts], seed + chunk)
             )
@@ -194,6 +195,7 @@ class Measuring:
         edge = optimizer_edge(self.optimizer, self.parameters) if self.optimizer is not None else None
         scaled = edge is not None and edge.scale is not None
         return Curvature(
+            chunks=len(products),
             trace=hessian_trace(products, everything, seed=seed),
             eigenvalues=top_eigenvalues(products, dim, seed=seed),
             preconditioned=top_eigenvalues(products, dim, scale=edge.scale, seed=seed)

@@ -35,6 +35,8 @@ def optimizer_edge(optimizer: Any, parameters: Parameters) -> Edge | None:
         optimizer: of torch; read, not changed.
         parameters: in whose order the diagonal is.
     """
+    while hasattr(optimizer, "optimizer"):  # wrapped by accelerate or Lightning
+        optimizer = optimizer.optimizer
     kind = type(optimizer).__name__
     if kind not in ("SGD", "RMSprop", "Adam", "AdamW"):
         return None

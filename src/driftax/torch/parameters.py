@@ -67,10 +67,10 @@ def parameters_of(model: Any, optimizer: Any = None) -> Parameters:
             raise DriftaxError(
                 _ASKED, f"{name}, a complex parameter", "its real and imaginary parts as two real parameters"
             )
-        if type(param).__name__ == "DTensor" or type(param.data).__name__ == "DTensor":
+        if type(param.data).__name__ == "DTensor" or hasattr(param, "ds_id"):
             raise DriftaxError(
                 _ASKED,
-                f"{name}, a sharded DTensor",
+                f"{name}, of which this process has a shard",
                 "a measurement of a checkpoint, loaded whole in one process",
             )
         named[name] = param
