@@ -53,11 +53,15 @@ def estimate(
     batch = units.unit_size if batch is None else batch
     groups = {**units.groups, TOTAL: units.total()}
     columns: Columns = {}
-    for group in groups.values():
-        _add(columns, _moments(group, units))
-        _add(columns, _signal(group, units, batch))
-        if tails:
-            _add(columns, _tails(group))
+    row: dict[str, Any] = {}
+    for name, group in groups.items():
+        if not (name == TOTAL and len(units.groups) == 1):  # then the total is that group
+            row = {
+                **_moments(group, units),
+                **_signal(group, units, batch),
+                **(_tails(group) if tails else {}),
+            }
+        _add(columns, row)
     variables = {name: (_dims(name), np.array(values)) for name, values in columns.items()}
     data = xr.Dataset(
         {**variables, **_curvature(curvature, list(groups))},

@@ -13,6 +13,7 @@ import numpy as np
 from driftax._errors import DriftaxError
 from driftax.measurement._value import Measurement
 from driftax.measurement.curvature import (
+    Eigenvalues,
     Product,
     hessian_covariance_trace,
     hessian_trace,
@@ -106,20 +107,20 @@ def measure(
     rows = _gradients(model, units, order, pass_size, lambda share: tell(0.5 * share, "gradients"))
     found = None
     if curvature:
-        products = _products(model, units, order)
-        chunks = _chunk_of(count)
         tell(0.5, "curvature")
+        products, whole = _products(model, units, order, pass_size)
+
+        def top(scale: np.ndarray | None) -> Eigenvalues:
+            return top_eigenvalues(products, dim, eigenvalues, scale=scale, seed=seed, whole=whole)
+
+        diagonal = None if preconditioner is None else _diagonal(preconditioner, moving, order)
         found = Curvature(
             chunks=len(products),
             trace=hessian_trace(products, {**slices, TOTAL: slice(0, dim)}, seed=seed),
-            eigenvalues=top_eigenvalues(products, dim, eigenvalues, seed=seed),
-            preconditioned=None
-            if preconditioner is None
-            else top_eigenvalues(
-                products, dim, eigenvalues, scale=_diagonal(preconditioner, moving, order), seed=seed
-            ),
+            eigenvalues=top(None),
+            preconditioned=None if diagonal is None else top(diagonal),
             hessian_covariance_trace=hessian_covariance_trace(
-                products, rows.astype(np.float64), chunks, unit_size
+                products, rows.astype(np.float64), _chunk_of(count), unit_size
             ),
             edge=None if learning_rate is None else stability_edge(learning_rate, momentum, averaged),
         )
@@ -162,7 +163,18 @@ def _check(loss_fn: Any, params: Any, examples: Any, leaves: Sequence[Any]) -> N
         found = f"first axes {sorted(map(str, sizes))} in the arrays of the examples"
         raise DriftaxError(_ASKED, found, "arrays whose first axis counts the examples")
     one = jax.tree.map(lambda array: array[0], examples)
-    told = jax.eval_shape(loss_fn, params, one)
+    try:
+        told = eqx.filter_eval_shape(loss_fn, params, one)
+    except DriftaxError:
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())[:200]
+        shapes = [list(array.shape) for array in jax.tree.leaves(one)]
+        raise DriftaxError(
+            f"{_ASKED} with an example of shapes {shapes}",
+            f"{type(error).__name__} in loss_fn: {words}",
+            "def loss_fn(params, example): ... the scalar loss of one example",
+        ) from error
     shape = getattr(told, "shape", None)
     if shape != ():
         found = f"a loss of shape {list(shape)}" if shape is not None else f"a {type(told).__name__}"
@@ -260,12 +272,15 @@ def _chunk_of(count: int) -> np.ndarray:
     return np.minimum(np.arange(count) // (count // chunks), chunks)
 
 
-def _products(model: _Model, units: Any, order: Sequence[int]) -> list[Product]:
+def _products(
+    model: _Model, units: Any, order: Sequence[int], at_once: int
+) -> tuple[list[Product], Product | None]:
+    """The Hessians of the chunks, and that of all of them where it goes through in one pass."""
     chunk = _chunk_of(jax.tree.leaves(units)[0].shape[0])
     leaves, structure = jax.tree.flatten(model.moving)
 
-    def of(number: int) -> Product:
-        part = jax.tree.map(lambda array: array[chunk == number], units)
+    def of(chosen: np.ndarray) -> Product:
+        part = jax.tree.map(lambda array: array[chosen], units)
 
         def apply(vector: np.ndarray) -> np.ndarray:
             parts: list[Any] = [None] * len(leaves)
@@ -280,7 +295,8 @@ def _products(model: _Model, units: Any, order: Sequence[int]) -> list[Product]:
         return apply
 
     full = min(_CHUNKS, len(chunk) // 2)
-    return [of(number) for number in range(full)]
+    whole = of(chunk < full) if len(chunk) <= at_once else None
+    return [of(chunk == number) for number in range(full)], whole
 
 
 def _diagonal(preconditioner: Any, moving: Any, order: Sequence[int]) -> np.ndarray:
