@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 
@@ -126,3 +128,11 @@ def test_transformers(tmp_path):
     assert [step for step, _ in told] == [3, 6, 9]
     assert any("driftax/noise_scale_low/total" in row for row in trainer.state.log_history)
     assert callback.probe.result().data.attrs["batch"] == 4
+
+
+def test_driftax_imports_no_torch_until_it_is_asked_for():
+    words = (
+        "import sys, driftax, driftax.torch, driftax.torch.lightning, driftax.torch.transformers;"
+        "driftax.measure; assert 'torch' not in sys.modules; driftax.torch.NoiseProbe; assert 'torch' in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0
