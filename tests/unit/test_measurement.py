@@ -185,10 +185,18 @@ def test_phases_of_a_mixture():
 
 def test_silent_coordinates_have_no_ratio():
     columns = random(7).normal(size=(16, 5))
-    columns[:, 2] = 0.0
+    columns[:, 2] = 0.1  # the same in every unit, to rounding
+    columns[:, 3] = 1e-9 * columns[:, 3] + 1e-3 + np.eye(16)[5]  # all in one unit
     found = estimate(units_of({"a": columns}), tails=False)
-    assert float(found.data["silent_share"].sel(group="a")) == pytest.approx(0.2)
-    assert math.isfinite(found.estimate("signal_ratio_squared").value)
+    assert float(found.data["silent_share"].sel(group="a")) == pytest.approx(0.4)
+    assert found.estimate("signal_ratio_squared").standard_error < 10
+
+
+def test_the_total_looks_at_every_group():
+    rows = {"a": np.zeros((16, 900)), "b": random(13).normal(size=(16, 900))}
+    total = units_of(rows).total().columns
+    assert total.shape == (16, 1800)
+    assert 0.4 < (np.ptp(total[:, :512], axis=0) > 0).mean() < 0.6
 
 
 # ---------------------------------------------------------------- tails
@@ -219,6 +227,14 @@ LAWS = {
     "student 5": (lambda r, s: r.standard_t(5, s), Tail.FINITE_VARIANCE),
     "student 1.5": (lambda r, s: r.standard_t(1.5, s), Tail.HEAVY),
     "student 1.5, mixed": (lambda r, s: r.standard_t(1.5, s) * np.exp(r.normal(size=s[1])), Tail.HEAVY),
+    "rare events": (
+        lambda r, s: 3e-2 * r.normal(size=s) + (r.uniform(size=s) < 0.05) * r.normal(size=s),
+        Tail.SPARSE,
+    ),
+    "near atoms": (
+        lambda r, s: 1e-4 * r.normal(size=s) + (r.uniform(size=s) < 0.05) * r.normal(size=s),
+        Tail.UNKNOWN,
+    ),
     "zeros": (lambda r, s: np.zeros(s), Tail.UNKNOWN),
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from driftax._errors import DriftaxError
-from driftax.measurement.aggregation import Tail, verdict
+from driftax.measurement.aggregation import Tail, farthest, verdict
 from driftax.measurement.estimates import Estimate, quantile
 from driftax.measurement.noise_scale import noise_scale
 
@@ -94,12 +94,12 @@ class Measurement:
         kept = [
             (int(m), Estimate(float(a), float(b)))
             for m, (a, b) in zip(row["block"].values, found, strict=True)
-            if not math.isnan(a)
+            if m == 1 or not math.isnan(a)
         ]
         pooled = self.estimate("pooled_inverse_dof", group)
-        if not kept:
-            return Tail.UNKNOWN
-        return verdict([m for m, _ in kept], [e for _, e in kept], pooled)
+        hills = zip(row["hill"].values, row["hill" + ERROR].values, strict=True)
+        far = farthest([Estimate(float(a), float(b)) for a, b in hills])
+        return verdict([m for m, _ in kept], [e for _, e in kept], pooled, far)
 
     def as_dict(self) -> dict[str, float]:
         """All numbers under flat names such as `noise_scale/total`, for any logger."""

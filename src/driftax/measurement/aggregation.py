@@ -17,10 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from driftax.measurement.estimates import Estimate
+from driftax.measurement.hill import hill
 from driftax.measurement.standardised import standardised, unstandardised
 from driftax.measurement.student_fit import inverse_dof
 
 BLOCKS = (1, 2, 4, 8)
+_SPARSE = 2.0  # 1/dof beyond which there is no law with a tail, but events (rare rows of an embedding)
 _FEWEST = 16  # blocks that a scale is estimated from
 _Z, _KEPT = 3.0, 2 / 3
 
@@ -32,6 +34,7 @@ class Tail(enum.Enum):
     MIXED_SCALES = "Gaussian coordinates of mixed scales"
     FINITE_VARIANCE = "heavier than Gaussian, and averaging out as the batch grows"
     HEAVY = "heavy tails that do not average out as the batch grows"
+    SPARSE = "sparse: most units give next to nothing, and a few almost everything"
     UNKNOWN = "not known: too few coordinates that vary from unit to unit"
     UNDECIDED = "heavier than Gaussian; not decided whether it averages out as the batch grows"
 
@@ -43,12 +46,14 @@ class Aggregation(NamedTuple):
         blocks: units in a block; those that leave 16 blocks.
         inverse_dof: of standardised noise, at each block size.
         pooled: of noise that is not standardised, at block size 1.
+        far: Hill's index at the smallest fraction of values that has one.
         verdict: what they say together.
     """
 
     blocks: tuple[int, ...]
     inverse_dof: tuple[Estimate, ...]
     pooled: Estimate
+    far: Estimate
     verdict: Tail
 
 
@@ -63,7 +68,14 @@ def aggregation(columns: np.ndarray, blocks: Sequence[int] = BLOCKS) -> Aggregat
     sizes = tuple(m for m in blocks if m == 1 or n // m >= _FEWEST)
     found = tuple(inverse_dof(standardised(block_means(columns, m))) for m in sizes)
     pooled = inverse_dof(unstandardised(columns), correct=False)
-    return Aggregation(sizes, found, pooled, verdict(sizes, found, pooled))
+    far = farthest(hill(standardised(columns)))
+    return Aggregation(sizes, found, pooled, far, verdict(sizes, found, pooled, far))
+
+
+def farthest(found: Sequence[Estimate]) -> Estimate:
+    """The first of Hill's indices, from the smallest fraction, that is known."""
+    known = [one for one in found if not math.isnan(one.value)]
+    return known[0] if known else Estimate(math.nan, math.nan)
 
 
 def block_means(columns: np.ndarray, size: int) -> np.ndarray:
@@ -72,7 +84,7 @@ def block_means(columns: np.ndarray, size: int) -> np.ndarray:
     return columns[: count * size].reshape(count, size, -1).mean(axis=1)
 
 
-def verdict(sizes: Sequence[int], found: Sequence[Estimate], pooled: Estimate) -> Tail:
+def verdict(sizes: Sequence[int], found: Sequence[Estimate], pooled: Estimate, far: Estimate) -> Tail:
     """Judges indices by three standard errors.
 
     The largest block size decides, against two thirds of the index of single units: at blocks of 8 Student's
@@ -82,10 +94,14 @@ def verdict(sizes: Sequence[int], found: Sequence[Estimate], pooled: Estimate) -
         sizes: of the blocks, from 1.
         found: 1/dof at each of them.
         pooled: 1/dof of noise that is not standardised.
+        far: Hill's index, far out: a tail that does not average out has 2 or less there, while rare events
+            look heavy to a fit of all values and are not.
     """
     first, last = found[0], found[-1]
     if math.isnan(first.value):
         return Tail.UNKNOWN
+    if first.value > _SPARSE:
+        return Tail.SPARSE
     if not first.value > _Z * first.standard_error:
         mixed = pooled.value > max(_Z * pooled.standard_error, 0.05)
         return Tail.MIXED_SCALES if mixed else Tail.GAUSSIAN
@@ -96,4 +112,8 @@ def verdict(sizes: Sequence[int], found: Sequence[Estimate], pooled: Estimate) -
     if kept < -error:
         return Tail.FINITE_VARIANCE
     # An index above 1/4 (fewer than 4 degrees of freedom) that stays: a small one would fall too slowly to see.
-    return Tail.HEAVY if kept > error and last.value > 1 / 4 else Tail.UNDECIDED
+    if not (kept > error and last.value > 1 / 4):
+        return Tail.UNDECIDED
+    if far.value <= 2 + _Z * far.standard_error:
+        return Tail.HEAVY
+    return Tail.SPARSE if first.value > 1 / 2 else Tail.UNDECIDED

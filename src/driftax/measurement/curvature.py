@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from driftax._errors import DriftaxError
-from driftax.measurement.estimates import Estimate
+from driftax.measurement.estimates import Estimate, jackknife_covariance, root
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -99,12 +99,12 @@ def top_eigenvalues(
         raise DriftaxError(
             "eigenvalues of P^-1/2 H P^-1/2", f"min(P) = {np.min(scale):g}", "a diagonal P above 0: add eps"
         )
-    root = np.ones(dim) if scale is None else 1 / np.sqrt(scale)
-    applied = [lambda v, product=product: root * product(root * v) for product in products]
+    half = np.ones(dim) if scale is None else 1 / np.sqrt(scale)
+    applied = [lambda v, product=product: half * product(half * v) for product in products]
 
     def mean(vector: np.ndarray) -> np.ndarray:
         if whole is not None:
-            return root * whole(root * vector)
+            return half * whole(half * vector)
         return np.mean([part(vector) for part in applied], axis=0)
 
     values, vectors, residuals = _lanczos(mean, dim, min(count, dim), tolerance, most, seed)
@@ -122,14 +122,15 @@ def _lanczos(
     apply: Product, dim: int, count: int, tolerance: float, most: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ritz values from the largest [count], vectors [dim, count] and residuals [count]."""
-    vector = np.random.default_rng(seed).normal(size=dim)
-    basis = [vector / np.linalg.norm(vector)]
+    basis = np.empty((min(most, dim), dim))
+    basis[0] = np.random.default_rng(seed).normal(size=dim)
+    basis[0] /= np.linalg.norm(basis[0])
     diagonal: list[float] = []
     beside: list[float] = []
     for step in range(1, min(most, dim) + 1):
-        product = apply(basis[-1])
-        diagonal.append(float(basis[-1] @ product))
-        before = np.stack(basis)
+        before = basis[:step]
+        product = apply(before[-1])
+        diagonal.append(float(before[-1] @ product))
         for _ in range(2):
             product = product - before.T @ (before @ product)
         beta = float(np.linalg.norm(product))
@@ -141,7 +142,7 @@ def _lanczos(
         if done or beta <= 1e-12 * size or step == min(most, dim):
             return values, before.T @ small, residuals
         beside.append(beta)
-        basis.append(product / beta)
+        basis[step] = product / beta
     raise AssertionError("a Lanczos run has a last step")
 
 
@@ -150,32 +151,37 @@ def hessian_covariance_trace(
 ) -> Estimate:
     """tr(H Sigma) of one example, unbiased: `mean of (g - g')' H (g - g') / 2` over pairs of units of a chunk.
 
-    A pair of one chunk meets the Hessian of the next one: with that of its own examples the mean would be
-    biased by their dependence. Given a single Hessian, that one is taken as fixed, and centred gradients give
-    the same with the divisor n - 1.
+    A pair of one chunk meets the Hessians of all others: with that of its own examples the mean would be biased
+    by their dependence. The standard error is the jackknife over chunks. Given a single Hessian, that one is
+    taken as fixed, and centred gradients give the same with the divisor n - 1.
 
     Args:
         products: Hessians of the chunks.
         gradients: of the units [n, dim].
-        chunks: of each unit, the number of its chunk [n].
+        chunks: of each unit, the number of its chunk [n]; units of higher numbers are not used.
         unit_size: examples in a unit.
 
-    Source: re-derived.
+    Source: re-derived; efron1981.
     """
     if len(products) == 1:
         centred = gradients - gradients.mean(axis=0)
         n = len(centred)
-        values = np.array([row @ products[0](row) for row in centred]) * n / (n - 1)
-    else:
-        means = []
-        for chunk in range(len(products)):
-            rows = gradients[chunks == chunk]
-            other = products[(chunk + 1) % len(products)]
-            differences = rows[0 : len(rows) - 1 : 2] - rows[1::2]
-            means.append(np.mean([row @ other(row) / 2 for row in differences]))
-        values = np.array(means)  # pairs of a chunk share a Hessian, so that chunks are what is counted
-    values = unit_size * values
-    return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+        values = unit_size * np.array([row @ products[0](row) for row in centred]) * n / (n - 1)
+        return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)))
+    count = len(products)
+    crossed = np.zeros((count, count))  # pairs of a chunk, Hessian of another
+    for chunk in range(count):
+        rows = gradients[chunks == chunk]
+        differences = rows[0 : len(rows) - 1 : 2] - rows[1::2]
+        for other in range(count):
+            if other != chunk:
+                crossed[chunk, other] = np.mean([row @ products[other](row) / 2 for row in differences])
+    total = crossed.sum()
+    value = unit_size * total / (count * (count - 1))
+    if count < 3:
+        return Estimate(float(value), float("nan"))
+    left = unit_size * (total - crossed.sum(axis=0) - crossed.sum(axis=1)) / ((count - 1) * (count - 2))
+    return Estimate(float(value), root(float(jackknife_covariance(left[:, None])[0, 0])))
 
 
 def stability_edge(

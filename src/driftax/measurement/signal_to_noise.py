@@ -14,6 +14,8 @@ import numpy as np
 from driftax.measurement.estimates import Estimate, jackknife_covariance, root
 from driftax.measurement.gradient_moments import squared_covariance
 
+_ONE_UNIT = 0.8  # share of the sum of squares
+
 
 def signal_ratio_squared(
     columns: np.ndarray, unit_size: int = 1, batch: int = 1, unseen: float = 1.0
@@ -69,12 +71,16 @@ def mean_signal_ratio_squared(
 
 
 def loud(columns: np.ndarray) -> np.ndarray:
-    """The coordinates that vary from unit to unit [dim]; the others have no ratio.
+    """The coordinates that vary from unit to unit [dim]; the others are silent and have no ratio.
 
-    Those are silent whose gradient is the same in all units but two at most (an unused row of an embedding).
+    Silent is, too, where a single unit has more than four fifths of the sum of squares (a rare row of an
+    embedding): without that unit there would be next to no variance, and the jackknife a division by it.
     """
-    ordered = np.sort(columns, axis=0)
-    return ordered[-2] > ordered[1]
+    squares = (columns - columns.mean(axis=0)) ** 2
+    largest, total = squares.max(axis=0), squares.sum(axis=0)
+    size = np.abs(columns).max(axis=0)
+    # Equal numbers have a mean that is another one, by rounding.
+    return (largest < _ONE_UNIT * total) & (total > (1e-12 * size) ** 2)
 
 
 def _debiased(

@@ -60,7 +60,10 @@ class Units(NamedTuple):
         # As many as leave every group with its share: a total must not over-represent small groups.
         rate = min(1.0, *(group.columns.shape[1] / group.dim for group in groups))
         columns = [group.columns[:, : max(1, round(rate * group.dim))] for group in groups]
-        return GroupUnits(np.sum([group.gram for group in groups], axis=0), np.hstack(columns), dim)
+        joined = np.hstack(columns)
+        # In random order again: what looks at the first of them looks at every group.
+        order = np.random.default_rng(0).permutation(joined.shape[1])
+        return GroupUnits(np.sum([group.gram for group in groups], axis=0), joined[:, order], dim)
 
 
 def units_of(

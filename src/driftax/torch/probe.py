@@ -46,8 +46,8 @@ class NoiseProbe:
         mode: "train", in which the model must be found, or "eval".
         replace: draw examples with replacement; without it, as is the default, an example occurs in one unit.
         tails: fit the tails.
-        curvature: trace and top eigenvalues of the Hessian, tr(H Sigma) and the edge of stability; about 60 times
-            the cost of a gradient over all units.
+        curvature: trace and top eigenvalues of the Hessian, tr(H Sigma) and the edge of stability; some hundred
+            times the cost of a gradient over all units.
         pass_size: examples in one pass of vmap.
         max_memory: bytes for the gradients of all units.
         seed: of the probe's own randomness.
