@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,9 @@ class Measurement:
             OSError: if it cannot be written.
         """
         path = Path(path)
-        # The bytes first: a half-written file would be read as a whole one.
-        content = bytes(self.data.to_netcdf(engine="scipy"))
-        path.write_bytes(content)
+        begun = path.with_name(f"{path.name}.{os.getpid()}.part")
+        begun.write_bytes(bytes(self.data.to_netcdf(engine="scipy")))
+        os.replace(begun, path)  # a half-written file would be read as a whole one
         return path
 
     @staticmethod
