@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from driftax.cli.main import main
@@ -41,6 +42,22 @@ def test_a_table_in_words_snippets_and_ramps(capsys, tmp_path):
     )
     assert main(["scale", "--config", str(config), "--to", "64", "--rule", "half-life", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rules"][0]["b2"] == pytest.approx(0.95**2)
+
+
+def test_a_measurement_says_which_rule_holds(capsys, tmp_path):
+    """Gradients of 64 examples that are nearly all noise: a noise scale far above the batch."""
+    from driftax.measurement import estimate, units_of
+
+    gradients = np.random.default_rng(0).normal(size=(64, 500)) + 0.02
+    file = estimate(units_of({"layer": gradients}), tails=False).save(tmp_path / "found.nc")
+    words = ["scale", *FLAGS, "--batch", "8", "--to", "32", "--measurement", str(file)]
+    assert main([*words, "--json"]) == 0
+    rules = {row["rule"]: row["validity"] for row in json.loads(capsys.readouterr().out)["rules"]}
+    assert rules["sqrt"] == "ok" and rules["linear"] == "out of range"
+    assert main(words) == 0
+    assert "noise scale of the measurement" in capsys.readouterr().out
+    assert main([*words, "--noise-scale", "100"]) == 2
+    assert "one of the two" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,19 @@ def test_the_noise_scale_says_which_rule_holds(rule, noise_scale, validity):
     assert found[rule].validity == validity
 
 
+@pytest.mark.parametrize(
+    ("interval", "root", "linear"),
+    [
+        ((5e3, math.inf), "ok", "out of range"),
+        ((20.0, 1e5), "doubtful", "doubtful"),
+        ((10.0, 30.0), "out of range", "ok"),
+    ],
+)
+def test_the_interval_of_a_noise_scale_may_leave_the_rule_open(interval, root, linear):
+    found = {one.rule: one.validity for one in scale(ADAMW, to=512, interval=interval)}
+    assert (found["sqrt"], found["linear"]) == (root, linear)
+
+
 def test_a_rule_that_leaves_its_range_is_refused_with_those_that_do_not():
     with pytest.raises(DriftaxError, match=r"16 \* \(1 - b1\) = 1.6(.|\n)*half-life"):
         scale(ADAMW, to=4096, rule="sqrt")

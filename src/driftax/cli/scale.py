@@ -37,6 +37,7 @@ def scale(
     weight_decay_form: Literal["decoupled", "l2"] | None = None,
     rule: _RuleName | None = None,
     noise_scale: float | None = None,
+    measurement: Path | None = None,
     config: Path | None = None,
     snippet: Literal["torch", "optax", "transformers"] | None = None,
     ramp: str | None = None,
@@ -58,7 +59,8 @@ def scale(
         weight_decay: As in torch.optim (default: that of torch.optim).
         weight_decay_form: Beside the step or inside the gradient (default: as torch.optim has it).
         rule: One rule instead of all.
-        noise_scale: Gradient noise scale of your run in examples, as `driftax measure` gives it: which rule holds then.
+        noise_scale: Gradient noise scale of your run in examples: which rule holds then.
+        measurement: A file of `driftax measure` or of a NoiseProbe instead: its noise scale, with its interval.
         config: A JSON file instead of flags: keys of a torch parameter group and `optimizer`, or of TrainingArguments.
         snippet: Print code to paste, by --rule.
         ramp: A schedule of batch sizes and the steps they begin at, such as 256:0,1024:10000, by --rule.
@@ -76,14 +78,34 @@ def scale(
         return 0
     if to is None:
         raise DriftaxError("a new batch size", "no --to", "--to 1024")
-    found = scaled_by(settings, to=to, rule=rule, noise_scale=noise_scale)
+    noise_scale, interval = _noise_scale(noise_scale, measurement)
+    found = scaled_by(settings, to=to, rule=rule, noise_scale=noise_scale, interval=interval)
     if snippet is not None:
         print(_snippet(found, rule, snippet))
     elif output.json:
         show_json({"rules": [_json(one) for one in found]})
     else:
-        show_tables([_table(settings, found)], output)
+        show_tables([_table(settings, found, interval)], output)
     return 0
+
+
+def _noise_scale(
+    given: float | None, measurement: Path | None
+) -> tuple[float | None, tuple[float, float] | None]:
+    """The noise scale and its interval, of a measurement if there is one; no number where that did not resolve it.
+
+    Raises:
+        DriftaxError: for both, and for a file that is no measurement.
+    """
+    if measurement is None:
+        return given, None
+    if given is not None:
+        raise DriftaxError("--noise-scale", "--measurement as well", "one of the two")
+    from driftax.measurement import Measurement
+
+    found = Measurement.load(measurement)
+    value = found.estimate("noise_scale").value
+    return (None if math.isnan(value) else value), found.noise_scale_interval()
 
 
 def _settings(
@@ -134,7 +156,7 @@ def _json(one: Scaled) -> dict[str, Any]:
     return {"rule": one.rule, "kappa": one.kappa, **numbers, **told}
 
 
-def _table(old: Settings, found: list[Scaled]) -> Table:
+def _table(old: Settings, found: list[Scaled], interval: tuple[float, float] | None) -> Table:
     kappa = found[0].kappa
     shown = [key for key in _KEYS if getattr(old, key) is not None]
     rows = [["now", *(_number(getattr(old, key)) for key in shown), "", ""]]
@@ -147,11 +169,11 @@ def _table(old: Settings, found: list[Scaled]) -> Table:
         title,
         ["rule", *(key.replace("_", " ") for key in shown), "validity", "because"],
         rows,
-        _advice(old, found),
+        _advice(old, found, interval),
     )
 
 
-def _advice(old: Settings, found: list[Scaled]) -> list[str]:
+def _advice(old: Settings, found: list[Scaled], interval: tuple[float, float] | None) -> list[str]:
     """For someone who never heard of a stochastic differential equation."""
     names = [one.rule for one in found]
     root = "sqrt-decay" if "sqrt-decay" in names else "sqrt"
@@ -165,9 +187,18 @@ def _advice(old: Settings, found: list[Scaled]) -> list[str]:
         ]
     else:
         lines.append("Well below the noise scale take linear; above it a larger batch buys little.")
-    lines.append(
-        "Which it is can be measured: driftax measure, or driftax.torch.NoiseProbe, and --noise-scale."
-    )
+    if interval is None:
+        lines.append(
+            "Which it is can be measured: driftax measure, or driftax.torch.NoiseProbe, and --measurement."
+        )
+    else:
+        low, high = interval
+        upper = (
+            f"to {high:.3g}"
+            if math.isfinite(high)
+            else "without an upper end: the gradient was not told from 0"
+        )
+        lines.append(f"The noise scale of the measurement: {low:.3g} {upper} examples (95 %).")
     lines.append("Not covered: width, depth and length of training (muP and CompleteP are for those).")
     return lines
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from driftax.scaling.settings import Number, Settings
 
-OK, DOUBTFUL, OUT_OF_RANGE = "ok", "doubtful", "out of range"
+_VERDICTS = OK, DOUBTFUL, OUT_OF_RANGE = "ok", "doubtful", "out of range"
 _NOISE, _SIGNAL = 0.25, 4.0  # batch over noise scale, below and above which one of the two dominates
 _TESTED = (1 / 8, 4)  # growths at which sources tried the square-root rule on large models
 
@@ -172,11 +172,21 @@ RULES: dict[str, Rule] = {
 }
 
 
-def apply(name: str, settings: Settings, kappa: Number, noise_scale: Number = math.nan) -> Scaled:
-    """New settings by a rule, judged."""
+def apply(
+    name: str,
+    settings: Settings,
+    kappa: Number,
+    noise_scale: Number = math.nan,
+    interval: tuple[Number, Number] | None = None,
+) -> Scaled:
+    """New settings by a rule, judged at the noise scale and at the ends of its interval: doubtful where they differ."""
     rule = RULES[name]
     new = rule.move(settings, kappa, noise_scale)
-    validity, reason = _judge(name, rule, settings, new, kappa, noise_scale)
+    scales = [scale for scale in (noise_scale, *(interval or ())) if not math.isnan(scale)] or [math.nan]
+    judged = [_judge(name, rule, settings, new, kappa, scale) for scale in scales]
+    validity, reason = max(judged, key=lambda one: _VERDICTS.index(one[0]))
+    if len({verdict for verdict, _ in judged}) > 1:
+        validity = DOUBTFUL
     return Scaled(name, kappa, new, validity, reason, rule.source)
 
 

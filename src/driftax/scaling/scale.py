@@ -18,6 +18,7 @@ def scale(
     batch: Number | None = None,
     rule: str | None = None,
     noise_scale: Number | None = None,
+    interval: tuple[Number, Number] | None = None,
 ) -> list[Scaled]:
     """New settings for another batch size.
 
@@ -28,6 +29,8 @@ def scale(
         batch: the old one; may be left out of `Settings` and of mappings that name it.
         rule: one of `RULES`; all that apply if left out.
         noise_scale: the gradient noise scale tr Sigma / |grad|^2, in examples, if it was measured.
+        interval: of the noise scale, whose upper end may be inf; a rule whose validity differs between its ends is
+            doubtful.
 
     Returns:
         One result per rule; those that leave their range are told so by `validity`.
@@ -49,9 +52,10 @@ def scale(
         )
     kappa, known = to / settings.batch, math.nan if noise_scale is None else noise_scale
     fitting = [name for name in RULES if _fits(name, settings, noise_scale)]
+    found = {name: apply(name, settings, kappa, known, interval) for name in fitting}
     if rule is None:
-        return [apply(name, settings, kappa, known) for name in fitting]
-    return [_one(rule, settings, kappa, known, fitting)]
+        return list(found.values())
+    return [_one(rule, settings, kappa, found)]
 
 
 def _fits(name: str, settings: Settings, noise_scale: Number | None) -> bool:
@@ -59,7 +63,7 @@ def _fits(name: str, settings: Settings, noise_scale: Number | None) -> bool:
     return rule.applies(settings) and not (rule.needs_noise_scale and noise_scale is None)
 
 
-def _one(name: str, settings: Settings, kappa: Number, noise_scale: Number, fitting: list[str]) -> Scaled:
+def _one(name: str, settings: Settings, kappa: Number, found: dict[str, Scaled]) -> Scaled:
     """A rule that was named.
 
     Raises:
@@ -68,17 +72,13 @@ def _one(name: str, settings: Settings, kappa: Number, noise_scale: Number, fitt
     asked = f'rule "{name}" from a batch of {settings.batch:g} to {settings.batch * kappa:g}'
     if name not in RULES:
         raise DriftaxError(asked, "no such rule", "one of " + ", ".join(RULES))
-    if name not in fitting:
+    if name not in found:
         if RULES[name].needs_noise_scale and RULES[name].applies(settings):
             raise DriftaxError(asked, "no noise scale", "--noise-scale with a measured one, in examples")
-        why = (
-            "no decay beside the step"
-            if name in ("sqrt-decay", "time-scale")
-            else "a rule for other optimizers"
-        )
-        raise DriftaxError(asked, f"{settings.optimizer}, {why}", "one of " + ", ".join(fitting))
-    found = apply(name, settings, kappa, noise_scale)
-    if found.validity == OUT_OF_RANGE:
-        left = [n for n in fitting if apply(n, settings, kappa, noise_scale).validity != OUT_OF_RANGE]
-        raise DriftaxError(asked, found.reason, "a smaller batch, or one of " + ", ".join(left))
-    return found
+        decay = name in ("sqrt-decay", "time-scale")
+        why = "no decay beside the step" if decay else "a rule for other optimizers"
+        raise DriftaxError(asked, f"{settings.optimizer}, {why}", "one of " + ", ".join(found))
+    if found[name].validity == OUT_OF_RANGE:
+        left = [other for other, one in found.items() if one.validity != OUT_OF_RANGE]
+        raise DriftaxError(asked, found[name].reason, "a smaller batch, or one of " + ", ".join(left))
+    return found[name]
