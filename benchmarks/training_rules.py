@@ -1,8 +1,8 @@
 """`python -m benchmarks.training_rules`: what the rules for another batch size predict, and what training does.
 
 A character transformer of about 10^5 parameters on tiny Shakespeare with torch.optim.AdamW: measured at batch 32, then
-trained at 4 times and at a quarter of it by the rules of `driftax.scale`, at equal numbers of examples, and compared with
-the base run at the same examples by its test loss. Needs DRIFTAX_DATA with tiny Shakespeare, and torch.
+trained at 4 times and at a quarter of it by the rules of `driftax.scale`, at equal numbers of examples, and compared
+with the base run at the same examples by its test loss. Needs DRIFTAX_DATA with tiny Shakespeare, and torch.
 
     python -m benchmarks.training_rules --seeds 3 --examples 12800
 """
