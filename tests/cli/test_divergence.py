@@ -65,14 +65,6 @@ def test_verify_is_inconclusive_and_stops(study, driftax):
     assert all(row["mean"][0] is not None for row in found["means"])
 
 
-def test_no_integration_is_sought_for_an_optimizer_that_diverges(study, driftax):
-    one_rung = ("[1.0, 0.5, 0.25]", "[1.0]")
-    answer = driftax("verify", diverging(study, 12.0, ONE_MODEL, one_rung), "--accuracy", "1%")
-    assert answer.code == 3
-    assert answer.err.count("substeps per step, extrapolated: the optimizer diverged") == 1
-    assert "divergence: no member is left" in answer.out
-
-
 def test_second_moments_that_left_their_domain(study, driftax):
     path = study(
         ('name = "sgd"', 'name = "rmsprop"\ndecay = 0.5\neps = 0.1'),
