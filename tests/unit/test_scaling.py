@@ -59,6 +59,7 @@ def test_memories_span_the_same_examples():
         assert new.batch / (1 - new.b1) == pytest.approx(ADAMW.batch / (1 - ADAMW.b1))
         assert new.batch / (1 - new.b2) == pytest.approx(ADAMW.batch / (1 - ADAMW.b2))
     assert moved(ALL["lion"], 4.0, "sqrt").b1 == 0.9  # a weight inside the sign
+    assert moved(Settings("signum", 1e-4, 64.0, 0.9), 4.0, "sqrt").b1 == 0.9
     assert moved(SGD, 4.0, "linear").b1 == 0.9
 
 
@@ -119,6 +120,8 @@ def test_the_interval_of_a_noise_scale_may_leave_the_rule_open(interval, root, l
 def test_a_rule_that_leaves_its_range_is_refused_with_those_that_do_not():
     with pytest.raises(DriftaxError, match=r"16 \* \(1 - b1\) = 1.6(.|\n)*half-life"):
         scale(ADAMW, to=4096, rule="sqrt")
+    with pytest.raises(DriftaxError, match="not below 1"):
+        scale(ADAMW, to=2560, rule="sqrt")  # 10 * (1 - 0.9) is 1 but for rounding
     told = {one.rule: one.validity for one in scale(ADAMW, to=4096)}
     assert told["sqrt"] == told["linear"] == "out of range" != told["half-life"]
 
@@ -199,6 +202,7 @@ def test_a_ramp_goes_from_the_first_settings():
     exec(ramp_snippet(stages), names)
     optimizer = SimpleNamespace(param_groups=[{"lr": 1.0, "betas": (0.9, 0.999)}])
     names["set_stage"](optimizer, 150)
+    assert optimizer.param_groups[0]["weight_decay"] == 0  # a group without decay
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * math.sqrt(2), rel=1e-5)
     with pytest.raises(DriftaxError, match="rise from 0"):
         ramp(ADAMW, [(256.0, 5)], "sqrt")

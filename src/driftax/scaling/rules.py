@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from driftax.scaling.settings import Number, Settings
 
 _VERDICTS = OK, DOUBTFUL, OUT_OF_RANGE = "ok", "doubtful", "out of range"
+_LIMIT = 1 - 1e-9  # of a rate 1 - b, of which 10 * (1 - 0.9) falls short by rounding alone
 _NOISE, _SIGNAL = 0.25, 4.0  # batch over noise scale, below and above which one of the two dominates
 _TESTED = (1 / 8, 4)  # growths at which sources tried the square-root rule on large models
 
@@ -64,7 +65,7 @@ def _with(settings: Settings, kappa: Number, **changed: Number | None) -> Settin
 def _memories(settings: Settings, kappa: Number) -> dict[str, float]:
     """Every memory in examples is kept: 1 - b grows by kappa. nan where that leaves [0, 1)."""
     rates = {name: kappa * (1 - getattr(settings, name)) for name in settings.memories}
-    return {name: 1 - rate if rate < 1 else math.nan for name, rate in rates.items()}
+    return {name: 1 - rate if rate < _LIMIT else math.nan for name, rate in rates.items()}
 
 
 def none(settings: Settings, kappa: Number, noise_scale: Number) -> Settings:

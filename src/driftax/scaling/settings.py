@@ -86,9 +86,9 @@ class Settings:
 
     @property
     def memories(self) -> tuple[str, ...]:
-        """The betas that are memories of so many examples; one inside a sign is a weight, and stays."""
+        """The betas that are memories of so many examples; b1 inside a sign, which only knows ratios, stays."""
         given = tuple(name for name in ("b1", "b2") if getattr(self, name))
-        return tuple(name for name in given if (self.optimizer, name) != ("lion", "b1"))
+        return tuple(name for name in given if name != "b1" or self.optimizer not in ("lion", "signum"))
 
 
 DEFAULTS = {

@@ -109,8 +109,9 @@ def ramp_snippet(stages: Sequence[Stage]) -> str:
             "def set_stage(optimizer, step):",
             '    """To be called before every step."""',
             "    numbers = [numbers for begin, numbers in STAGES if begin <= step][-1]",
-            "    for group in optimizer.param_groups:",
-            "        group.update(numbers)",
+            "    for group in optimizer.param_groups:  # a group without decay stays without",
+            '        kept = {} if group.get("weight_decay") else {"weight_decay": 0.0}',
+            "        group.update({**numbers, **kept})",
         ]
     )
 
