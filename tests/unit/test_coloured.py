@@ -18,7 +18,8 @@ from driftax.objective import AbstractObjective
 from driftax.report.mathml import mathml
 from driftax.simulate.coloured import advance_coloured, start_coloured
 from driftax.simulate.schemes import NearlyAdditive, WeakOrderTwo
-from driftax.study.run import _description, experiment_of
+from driftax.study.run import experiment_of
+from driftax.study.setup import description
 from driftax.study.spec import load_study
 from unit.test_schemes import additive, local_exponent, multiplicative, one_step_moments
 
@@ -165,7 +166,7 @@ def test_studies_know_the_model(path):
     experiment.check()
     assert [experiment.claimed(model) for model in experiment.models] == [2, 2]
     assert [experiment.levels_of(model) for model in experiment.models] == [(1, 2), (4, 8)]
-    shown = _description(study, experiment)["equations"]
+    shown = description(study, experiment)["equations"]
     assert [entry["model"] for entry in shown] == ["derived-2", "derived-2-extended"]
     with pytest.raises(DriftaxError, match="derived-2-extended"):
         experiment._replace(allow_obstructed=False).check()  # derived-2 is refused, and names the other
