@@ -10,7 +10,7 @@ import pytest
 from driftax import DriftaxError, scale
 from driftax.scaling import RULES, Settings, ramp
 from driftax.scaling.beyond_batch import averaged_params, compressed, longer_training
-from driftax.scaling.rules import apply
+from driftax.scaling.scaled import apply
 from driftax.scaling.snippets import ramp_snippet, snippet
 
 ADAMW = Settings("adamw", 1e-3, 256.0, 0.9, 0.999, 1e-8, 0.1)

@@ -14,14 +14,16 @@ from driftax.cli.options import OUTPUT, Output
 from driftax.cli.show import Table, show_json, show_tables
 from driftax.scaling.configuration import read
 from driftax.scaling.ramp import Stage, ramp
-from driftax.scaling.rules import Scaled
 from driftax.scaling.scale import scale as scaled_by
+from driftax.scaling.scaled import Scaled
 from driftax.scaling.settings import Settings, settings_of
 from driftax.scaling.snippets import ramp_snippet, snippet
 
 _KEYS = ("learning_rate", "b1", "b2", "eps", "weight_decay")
 _Name = Literal["adam", "adamw", "rmsprop", "rmspropw", "sgd", "signsgd", "signum", "lion"]
-_RuleName = Literal["none", "linear", "sqrt", "sqrt-decay", "half-life", "time-scale", "noise-scale", "surge"]
+_RuleName = Literal[
+    "none", "linear", "sqrt", "sqrt-decay", "half-life", "half-life-b1", "time-scale", "noise-scale", "surge"
+]
 
 
 def scale(
@@ -52,7 +54,7 @@ def scale(
         optimizer: The optimizer you train with.
         learning_rate: Of your run.
         batch: Examples in a step of your run, over all devices and accumulated micro-batches.
-        to: The new batch size.
+        to: The new batch size, a whole number of examples.
         b1: Decay of the first moment, or momentum (default: that of torch.optim).
         b2: Decay of the second moment; alpha of RMSprop (default: that of torch.optim).
         eps: Beside the square root (default: that of torch.optim).

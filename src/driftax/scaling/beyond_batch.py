@@ -1,4 +1,4 @@
-"""Rules beside those of the batch size of one optimizer: averages of params, length of training, compression."""
+"""Rules beside those of one optimizer's batch size: averages, long training, largest batch, compression."""
 
 from __future__ import annotations
 
@@ -47,6 +47,26 @@ def longer_training(settings: Settings, growth: Number) -> Settings:
     factor = 1 / math.sqrt(growth)
     decay = settings.weight_decay * (factor if settings.decoupled else 1.0)
     return replace(settings, learning_rate=settings.learning_rate * factor, weight_decay=decay)
+
+
+def critical_batch(batch: Number, growth: Number) -> float:
+    """The batch size above which more examples a step stop paying, of a longer training: `batch * growth**0.5`.
+
+    Qualitative: a power law of about 1/2 in the examples (tokens) seen, fitted to pre-training of language models, the
+    same for small and large ones; other data want their own power. A guide for a schedule of batch sizes.
+
+    Args:
+        batch: the critical batch size that was found, above 0.
+        growth: examples of the longer training over those of the one it was found in, above 0.
+
+    Raises:
+        DriftaxError: for numbers that are not above 0.
+
+    Source: bergsma2025, 2505.13738 (qualitative).
+    """
+    if not (batch > 0 and growth > 0):
+        raise DriftaxError("a critical batch size", f"{batch}, growth = {growth}", "two numbers above 0")
+    return batch * math.sqrt(growth)
 
 
 def compressed(learning_rate: Number, omega: Number) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,16 +33,26 @@ _KEYS = {
 }
 
 
+def read_groups(optimizer: Any, batch: Number | None) -> list[Settings]:
+    """Settings of every parameter group of a torch optimizer, or one where all are the same; else one.
+
+    Raises:
+        DriftaxError: as `read` does.
+    """
+    if not hasattr(optimizer, "param_groups"):
+        return [read(optimizer, batch)]
+    found = [_of_group(type(optimizer).__name__.lower(), group, batch) for group in optimizer.param_groups]
+    return found if any(one != found[0] for one in found) else found[:1]
+
+
 def read(optimizer: Any, batch: Number | None) -> Settings:
-    """Settings of whatever was given.
+    """Settings of anything but a torch optimizer, which may have several.
 
     Raises:
         DriftaxError: if a number that is needed is not there, or it is no optimizer.
     """
     if isinstance(optimizer, Settings):
         return (optimizer if batch is None else replace(optimizer, batch=batch)).checked()
-    if hasattr(optimizer, "param_groups"):
-        return _of_group(type(optimizer).__name__.lower(), optimizer.param_groups[0], batch)
     if isinstance(optimizer, Mapping):
         if any(key.startswith("adam_") or key == "per_device_train_batch_size" for key in optimizer):
             return _of_training_arguments(optimizer, batch)
@@ -49,8 +60,8 @@ def read(optimizer: Any, batch: Number | None) -> Settings:
         return _of_group(name, optimizer, optimizer.get("batch", optimizer.get("batch_size", batch)))
     raise DriftaxError(
         _ASKED,
-        f"a {type(optimizer).__name__}, from which its numbers cannot be read",
-        'a torch optimizer, or a mapping: {"optimizer": "adamw", "lr": 1e-3, "betas": (0.9, 0.999), ...}',
+        f"a {type(optimizer).__name__}, from which its numbers cannot be read (optax keeps them in functions)",
+        'a torch optimizer, or its numbers: {"optimizer": "adamw", "lr": 1e-3, "b1": 0.9, "b2": 0.999, ...}',
     )
 
 
@@ -63,7 +74,7 @@ def _of_group(name: str, group: Mapping[str, Any], batch: Number | None) -> Sett
     if name != "sgd" and "momentum" in group:
         _refuse_momentum(name, group["momentum"], numbers)
     if betas := group.get("betas"):
-        numbers["b1"], numbers["b2"] = betas
+        numbers["b1"], numbers["b2"] = _pair(betas)
     if group.get("decoupled_weight_decay"):
         numbers["weight_decay_form"] = "decoupled"
     if "learning_rate" not in numbers:
@@ -71,7 +82,35 @@ def _of_group(name: str, group: Mapping[str, Any], batch: Number | None) -> Sett
     if name == "sgd":
         numbers.pop("eps", None)
         numbers = {**numbers, "b1": numbers.get("b1") or None}
-    return settings_of(name, float(numbers.pop("learning_rate")), float(batch), **numbers)
+    return _settings(name, batch, numbers)
+
+
+def _settings(name: str, batch: Any, numbers: Mapping[str, Any]) -> Settings:
+    """Settings from anything that float() takes: text of a file, tensors of one number."""
+    form = {key: value for key, value in numbers.items() if key == "weight_decay_form"}
+    given = {
+        key: _real(key, value) for key, value in numbers.items() if key not in form and value is not None
+    }
+    return settings_of(name, given.pop("learning_rate"), _real("batch", batch), **given, **form)
+
+
+def _real(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DriftaxError(
+            _ASKED,
+            f"{name} = {value!r}, no number",
+            f"a number; of a schedule, {name} at the step you are at",
+        ) from None
+
+
+def _pair(betas: Any) -> tuple[Any, Any]:
+    try:
+        b1, b2 = betas
+    except (TypeError, ValueError):
+        raise DriftaxError(_ASKED, f"betas = {betas!r}", "two of them: (0.9, 0.999)") from None
+    return b1, b2
 
 
 def _refuse_momentum(name: str, momentum: Any, numbers: dict[str, Any]) -> None:
@@ -84,7 +123,7 @@ def _refuse_momentum(name: str, momentum: Any, numbers: dict[str, Any]) -> None:
 def _of_training_arguments(given: Mapping[str, Any], batch: Number | None) -> Settings:
     numbers = {new: given[old] for old, new in _HUGGING_FACE.items() if given.get(old) is not None}
     if batch is None:
-        each = given.get("per_device_train_batch_size", 8)
-        batch = each * given.get("gradient_accumulation_steps", 1) * given.get("world_size", 1)
-    rate = numbers.pop("learning_rate", 5e-5)  # its own default
-    return settings_of("adamw", float(rate), float(batch), **{"weight_decay": 0.0, **numbers})
+        counts = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "world_size": 1}
+        batch = math.prod(_real(key, given.get(key, usual)) for key, usual in counts.items())
+    usual = {"learning_rate": 5e-5, "weight_decay": 0.0}  # its own defaults
+    return _settings("adamw", batch, {**usual, **numbers})

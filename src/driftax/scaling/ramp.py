@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from driftax._errors import DriftaxError
-from driftax.scaling.rules import Scaled
 from driftax.scaling.scale import scale
+from driftax.scaling.scaled import Scaled
 from driftax.scaling.settings import Number, Settings
 
 

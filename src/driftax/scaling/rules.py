@@ -12,31 +12,7 @@ from dataclasses import dataclass, replace
 
 from driftax.scaling.settings import Number, Settings
 
-_VERDICTS = OK, DOUBTFUL, OUT_OF_RANGE = "ok", "doubtful", "out of range"
-_LIMIT = 1 - 1e-9  # of a rate 1 - b, of which 10 * (1 - 0.9) falls short by rounding alone
-_NOISE, _SIGNAL = 0.25, 4.0  # batch over noise scale, below and above which one of the two dominates
-_TESTED = (1 / 8, 4)  # growths at which sources tried the square-root rule on large models
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """New settings by one rule.
-
-    Args:
-        rule: its name.
-        kappa: new batch size over the old one.
-        settings: at the new batch size; numbers that leave their range are nan.
-        validity: ok, doubtful or out of range.
-        reason: what decided it.
-        source: where the rule is stated.
-    """
-
-    rule: str
-    kappa: Number
-    settings: Settings
-    validity: str
-    reason: str
-    source: str
+LIMIT = 1 - 1e-9  # of a rate 1 - b, of which 10 * (1 - 0.9) falls short by rounding alone
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,7 @@ def _with(settings: Settings, kappa: Number, **changed: Number | None) -> Settin
 def _memories(settings: Settings, kappa: Number) -> dict[str, float]:
     """Every memory in examples is kept: 1 - b grows by kappa. nan where that leaves [0, 1)."""
     rates = {name: kappa * (1 - getattr(settings, name)) for name in settings.memories}
-    return {name: 1 - rate if rate < _LIMIT else math.nan for name, rate in rates.items()}
+    return {name: 1 - rate if rate < LIMIT else math.nan for name, rate in rates.items()}
 
 
 def none(settings: Settings, kappa: Number, noise_scale: Number) -> Settings:
@@ -77,7 +53,8 @@ def linear(settings: Settings, kappa: Number, noise_scale: Number) -> Settings:
     """`learning_rate * kappa`, and for normalised steps `1 - b -> kappa (1 - b)`; the momentum of SGD is kept.
 
     The drift per example is kept. For SGD so is the noise per example; for normalised steps where the gradient
-    dominates its noise.
+    dominates its noise. Momentum kept is the published rule and leaves learning_rate / (1 - b1) what it was but for
+    kappa; its memory in examples grows.
 
     Source: goyal2017; for normalised steps callisti2025 (ballistic regime).
     """
@@ -113,6 +90,15 @@ def half_life(settings: Settings, kappa: Number, noise_scale: Number) -> Setting
     Source: marek2025, 2507.07101.
     """
     return _with(settings, kappa, b2=None if settings.b2 is None else settings.b2**kappa)
+
+
+def half_life_b1(settings: Settings, kappa: Number, noise_scale: Number) -> Settings:
+    """As `half_life`, and the first moment or momentum too: `b1 -> b1**kappa`.
+
+    Source: marek2025, 2507.07101, for b2; for b1 by the same half-life.
+    """
+    moved = half_life(settings, kappa, noise_scale)
+    return replace(moved, b1=None if settings.b1 is None else settings.b1**kappa)
 
 
 def time_scale(settings: Settings, kappa: Number, noise_scale: Number) -> Settings:
@@ -162,6 +148,12 @@ RULES: dict[str, Rule] = {
         "marek2025",
         applies=lambda s: s.adaptive,
     ),
+    "half-life-b1": Rule(
+        half_life_b1,
+        "small batches; the learning rate is to be tuned",
+        "marek2025, its half-life for b1 as well",
+        applies=lambda s: bool(s.b1) and s.optimizer != "lion",  # whose b1 is a weight, no memory
+    ),
     "time-scale": Rule(
         time_scale,
         "batches well below the critical one",
@@ -171,70 +163,3 @@ RULES: dict[str, Rule] = {
     "noise-scale": Rule(noise_scale_rule, "one step on a local quadratic", "mccandlish2018", True),
     "surge": Rule(surge, "sign-like steps, small signal", "li2024", True, applies=lambda s: s.normalised),
 }
-
-
-def apply(
-    name: str,
-    settings: Settings,
-    kappa: Number,
-    noise_scale: Number = math.nan,
-    interval: tuple[Number, Number] | None = None,
-) -> Scaled:
-    """New settings by a rule, judged at the noise scale and at the ends of its interval: doubtful where they differ."""
-    rule = RULES[name]
-    new = rule.move(settings, kappa, noise_scale)
-    scales = [scale for scale in (noise_scale, *(interval or ())) if not math.isnan(scale)] or [math.nan]
-    judged = [_judge(name, rule, settings, new, kappa, scale) for scale in scales]
-    validity, reason = max(judged, key=lambda one: _VERDICTS.index(one[0]))
-    if len({verdict for verdict, _ in judged}) > 1:
-        validity = DOUBTFUL
-    return Scaled(name, kappa, new, validity, reason, rule.source)
-
-
-def _judge(
-    name: str, rule: Rule, old: Settings, new: Settings, kappa: Number, noise_scale: Number
-) -> tuple[str, str]:
-    for beta in ("b1", "b2"):
-        if (value := getattr(new, beta)) is not None and math.isnan(value):
-            return (
-                OUT_OF_RANGE,
-                f"{kappa:g} * (1 - {beta}) = {kappa * (1 - getattr(old, beta)):.3g}, not below 1",
-            )
-    if kappa == 1:
-        return OK, "the same batch size"
-    if name == "none":
-        return (
-            DOUBTFUL,
-            f"noise per example falls {kappa:g} times"
-            if kappa > 1
-            else f"noise per example grows {1 / kappa:g} times",
-        )
-    if not old.normalised:
-        return _judge_plain(name, rule, old, kappa, noise_scale)
-    if rule.regime not in ("noise", "signal"):
-        return DOUBTFUL, f"assumes {rule.regime}"
-    if math.isnan(noise_scale):
-        wanted = "noise" if rule.regime == "noise" else "the gradient"
-        return DOUBTFUL, f"holds where {wanted} dominates: measure the noise scale (--noise-scale)"
-    sizes = [size / noise_scale for size in (old.batch, new.batch)]
-    least, most = min(sizes), max(sizes)
-    told = f"batch / noise scale from {sizes[0]:.3g} to {sizes[1]:.3g}"
-    inside, outside = (
-        (most <= _NOISE, least >= _SIGNAL) if rule.regime == "noise" else (least >= _SIGNAL, most <= _NOISE)
-    )
-    if inside and not _TESTED[0] <= kappa <= _TESTED[1]:
-        return DOUBTFUL, f"{told}; {kappa:g} times the batch is more than sources tried"
-    return (OK if inside else OUT_OF_RANGE if outside else DOUBTFUL), told
-
-
-def _judge_plain(name: str, rule: Rule, old: Settings, kappa: Number, noise_scale: Number) -> tuple[str, str]:
-    """SGD: the linear rule holds below the noise scale."""
-    if name == "sqrt":
-        return DOUBTFUL, "a heuristic: it keeps neither drift nor noise per example"
-    if name != "linear":
-        return DOUBTFUL, f"assumes {rule.regime}"
-    if math.isnan(noise_scale):
-        return DOUBTFUL, "holds well below the noise scale: measure it (--noise-scale)"
-    share = max(1.0, kappa) * old.batch / noise_scale
-    verdict = OK if share <= _NOISE else DOUBTFUL if share <= 1 else OUT_OF_RANGE
-    return verdict, f"largest batch / noise scale = {share:.3g}"

@@ -24,7 +24,7 @@ class Settings:
     Args:
         optimizer: adam(w), rmsprop(w), signsgd, signum, lion or sgd.
         learning_rate: above 0.
-        batch: examples in a step, above 0.
+        batch: examples in a step, a whole number above 0.
         b1: decay of the first moment (Adam), of the average inside the sign (Lion: its weight; Signum), or the momentum
             (SGD); None where there is none.
         b2: decay of the second moment (Adam, RMSprop) or of the average (Lion); None where there is none.
@@ -53,9 +53,10 @@ class Settings:
             raise DriftaxError(
                 f'optimizer = "{self.optimizer}"', "no such optimizer", "one of " + ", ".join(NAMES)
             )
-        for name in ("learning_rate", "batch"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                self._refuse(name, "a number above 0")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            self._refuse("learning_rate", "a number above 0")
+        if not whole(self.batch):
+            self._refuse("batch", "a whole number of examples above 0")
         for name in ("b1", "b2"):
             if (value := getattr(self, name)) is not None and not 0 <= value < 1:
                 self._refuse(name, "a number in [0, 1), such as 0.9")
@@ -89,6 +90,11 @@ class Settings:
         """The betas that are memories of so many examples; b1 inside a sign, which only knows ratios, stays."""
         given = tuple(name for name in ("b1", "b2") if getattr(self, name))
         return tuple(name for name in given if name != "b1" or self.optimizer not in ("lion", "signum"))
+
+
+def whole(batch: Number) -> bool:
+    """Whether it is a number of examples."""
+    return math.isfinite(batch) and batch > 0 and batch == int(batch)
 
 
 DEFAULTS = {
