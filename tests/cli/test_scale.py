@@ -44,6 +44,21 @@ def test_a_table_in_words_snippets_and_ramps(capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["rules"][0]["b2"] == pytest.approx(0.95**2)
 
 
+def test_table_and_json_say_the_same(capsys):
+    words = ["scale", "--optimizer", "lion", "--learning-rate", "1e-4", "--batch", "64", "--to", "256"]
+    assert main([*words, "--noise-scale", "1e6", "--json"]) == 0
+    rules = json.loads(capsys.readouterr().out)["rules"]
+    assert main([*words, "--noise-scale", "1e6", "--md"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {
+        cells[1]: cells
+        for cells in ([c.strip() for c in line.split("|")] for line in lines)
+        if len(cells) > 3
+    }
+    assert all(rows[rule["rule"]][-3:-1] == [rule["validity"], rule["reason"]] for rule in rules)
+    assert "1.37 times" in rows["sqrt"][-2]
+
+
 def test_a_measurement_says_which_rule_holds(capsys, tmp_path):
     """Gradients of 64 examples that are nearly all noise: a noise scale far above the batch."""
     from driftax.measurement import estimate, units_of
@@ -63,7 +78,13 @@ def test_a_measurement_says_which_rule_holds(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "instead"),
     [
-        ([*RUN, "--to", "4096", "--rule", "sqrt"], "half-life"),
+        ([*RUN, "--to", "4096", "--rule", "sqrt"], "a batch below 2560, or one of none, half-life"),
+        (["scale", *FLAGS, "--batch", "1.5", "--to", "3"], "a whole number of examples"),
+        ([*RUN, "--to", "511.5"], "the new batch size, in examples"),
+        (
+            [*RUN[:-4], "--weight-decay", "300", "--batch", "256", "--to", "1024", "--rule", "sqrt-decay"],
+            "a smaller weight_decay",
+        ),
         (RUN, "--to 1024"),
         (["scale", "--optimizer", "adamw", "--to", "64"], "--learning-rate 1e-3"),
         ([*RUN, "--to", "-4"], "examples"),
