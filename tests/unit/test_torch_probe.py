@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from driftax import measure
+from driftax import Measurement, measure
 from driftax._errors import DriftaxError
 
 pytestmark = pytest.mark.needs_torch
@@ -284,7 +284,7 @@ def test_eval_mode_and_batches_are_ways_around_batch_norm():
     found = probe_of(model, units=8, unit="batch").measure()
     assert found.data.attrs["unit_size"] == 8 and model.training
     found = probe_of(model, mode="eval").measure()
-    assert found.data.attrs["mode"] == "eval" and model.training
+    assert found.data.attrs["training_mode"] == "eval" and model.training
 
 
 def test_wrapped_models_are_unwrapped():
@@ -433,6 +433,13 @@ def test_wrong_use_is_refused_in_three_parts(name):
 def test_no_measurement_is_no_result():
     with pytest.raises(DriftaxError, match="no measurement yet"):
         probe_of(network()).result()
+
+
+def test_a_measurement_is_saved_and_read_again(tmp_path):
+    found = probe_of(network(), curvature=True).measure()
+    again = Measurement.load(found.save(tmp_path / "found.nc"))
+    assert again.as_dict() == pytest.approx(found.as_dict(), nan_ok=True)
+    assert again.data["spectrum_noise"].sum() == pytest.approx(found.estimate("covariance_trace").value)
 
 
 def test_a_copy_of_a_model_is_measured_like_the_model():

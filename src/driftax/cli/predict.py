@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from driftax._errors import DriftaxError
-from driftax.cli.options import OUTPUT, Output
+from driftax.cli.forecast import answer_forecast
+from driftax.cli.options import OUTPUT, Output, between, whole
 from driftax.cli.show import Table, show_json, show_tables
 
 if TYPE_CHECKING:
@@ -36,12 +37,19 @@ def predict(
     minimum: list[float] | None = None,
     gradient: list[float] | None = None,
     dof: float | None = None,
+    measurement: Path | None = None,
+    steps: Annotated[
+        int | None, Parameter(converter=whole, validator=between(1.0, 1e9, "a whole number of 1 or more"))
+    ] = None,
+    report: Path | None = None,
     output: Output = OUTPUT,
 ) -> int:
-    """Phases, stationary mean, variance and loss, relaxation times, bounds and tails on a quadratic.
+    """Phases, stationary mean, variance and loss, relaxation times, bounds and tails on a quadratic, or on your model.
 
     A flag that takes one number per coordinate is repeated: --curvature 1 --curvature 2. From a study file are
-    taken the optimizer, a quadratic with a diagonal hessian, the noise, and the gradient at the start.
+    taken the optimizer, a quadratic with a diagonal hessian, the noise, and the gradient at the start. From a
+    --measurement with curvature (driftax measure, NoiseProbe) comes what is to be expected of your run: what limits it,
+    how long it takes to settle, whether its equations are valid, and what a change of one number would do.
 
     Args:
         optimizer: The update rule; a trailing w is the same rule.
@@ -57,6 +65,9 @@ def predict(
         minimum: Of the loss: one, or one per coordinate (default 0).
         gradient: Of the loss, for the phases: one, or one per coordinate (default: that of the stationary law).
         dof: Degrees of freedom of Student-t noise (default: Gaussian).
+        measurement: A file of driftax measure or of a NoiseProbe, instead of curvature and noise.
+        steps: Ahead of the measurement (default 100).
+        report: Directory in which to write report.html of the measured run (needs the extra `report`).
     """
     given: dict[str, Any] = {
         "optimizer": optimizer,
@@ -73,6 +84,15 @@ def predict(
         "dof": dof,
     }
     flags = {name: value for name, value in given.items() if value is not None}
+    if measurement is not None:
+        if study is not None:
+            raise DriftaxError("a prediction", "both a study file and --measurement", "one of the two")
+        flags = flags if gradient is None else {**flags, "gradient": gradient}
+        answer_forecast(measurement, flags, steps, report, output)
+        return 0
+    for flag, value in (("--steps", steps), ("--report", report)):
+        if value is not None:
+            raise DriftaxError(f"a prediction with {flag}", "no --measurement", f"{flag} with a measured run")
     if study is not None:
         flags = _from_study(study, flags)
     _answer(flags if gradient is None else {**flags, "gradient": gradient}, output)

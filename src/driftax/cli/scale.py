@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from driftax._errors import DriftaxError
+from driftax.cli.forecast import outcomes_json, outcomes_table
 from driftax.cli.options import OUTPUT, Output
-from driftax.cli.show import Table, show_json, show_tables
+from driftax.cli.scale_shown import as_json, ramp_table, rules_table
+from driftax.cli.show import note, say, show_json, show_tables
 from driftax.scaling.configuration import read
-from driftax.scaling.ramp import Stage, ramp
+from driftax.scaling.ramp import ramp
 from driftax.scaling.scale import scale as scaled_by
 from driftax.scaling.scaled import Scaled
 from driftax.scaling.settings import Settings, settings_of
 from driftax.scaling.snippets import ramp_snippet, snippet
 
-_KEYS = ("learning_rate", "b1", "b2", "eps", "weight_decay")
+if TYPE_CHECKING:
+    from driftax.advice.outcomes import Outcome
+    from driftax.measurement import Measurement
+
 _Name = Literal["adam", "adamw", "rmsprop", "rmspropw", "sgd", "signsgd", "signum", "lion"]
 _RuleName = Literal[
     "none", "linear", "sqrt", "sqrt-decay", "half-life", "half-life-b1", "time-scale", "noise-scale", "surge"
@@ -43,6 +48,7 @@ def scale(
     config: Path | None = None,
     snippet: Literal["torch", "optax", "transformers"] | None = None,
     ramp: str | None = None,
+    report: Path | None = None,
     output: Output = OUTPUT,
 ) -> int:
     """New learning rate, betas, eps and weight decay when the batch size changes.
@@ -62,10 +68,12 @@ def scale(
         weight_decay_form: Beside the step or inside the gradient (default: as torch.optim has it).
         rule: One rule instead of all.
         noise_scale: Gradient noise scale of your run in examples: which rule holds then.
-        measurement: A file of `driftax measure` or of a NoiseProbe instead: its noise scale, with its interval.
+        measurement: A file of `driftax measure` or of a NoiseProbe instead: its noise scale, with its interval, and
+            where it has curvature, the equation at both batch sizes.
         config: A JSON file instead of flags: keys of a torch parameter group and `optimizer`, or of TrainingArguments.
         snippet: Print code to paste, by --rule.
         ramp: A schedule of batch sizes and the steps they begin at, such as 256:0,1024:10000, by --rule.
+        report: Directory in which to write report.html of the measured run (needs the extra `report`).
     """
     flags = {
         "b1": b1,
@@ -80,32 +88,78 @@ def scale(
         return 0
     if to is None:
         raise DriftaxError("a new batch size", "no --to", "--to 1024")
-    noise_scale, interval = _noise_scale(noise_scale, measurement)
+    if report is not None and measurement is None:
+        raise DriftaxError(
+            f"--report {report}", "no --measurement", "--measurement FILE of a run with curvature"
+        )
+    loaded = _loaded(measurement, noise_scale)
+    interval = None
+    if loaded is not None:
+        noise_scale, interval = _noise_scale(loaded)
     found = scaled_by(settings, to=to, rule=rule, noise_scale=noise_scale, interval=interval)
     if snippet is not None:
         print(_snippet(found, rule, snippet))
-    elif output.json:
-        show_json({"rules": [_json(one) for one in found]})
+        return 0
+    outcomes = [] if loaded is None else _outcomes(loaded, settings, found, report is not None, output)
+    if output.json:
+        answer: dict[str, Any] = {"rules": [as_json(one) for one in found]}
+        show_json(answer | ({"outcomes": outcomes_json(outcomes)} if outcomes else {}))
     else:
-        show_tables([_table(settings, found, interval)], output)
+        tables = [rules_table(settings, found, interval)]
+        show_tables([*tables, *([outcomes_table(outcomes)] if outcomes else [])], output)
+    if report is not None and loaded is not None:
+        say(str(_report(report, loaded, settings, outcomes)), output)
     return 0
 
 
-def _noise_scale(
-    given: float | None, measurement: Path | None
-) -> tuple[float | None, tuple[float, float] | None]:
-    """The noise scale and its interval, of a measurement if there is one; no number where that did not resolve it.
+def _outcomes(
+    loaded: Measurement, settings: Settings, found: list[Scaled], needed: bool, output: Output
+) -> list[Outcome]:
+    """What the equation says of every rule; none where the measurement has no curvature, unless they are needed.
 
     Raises:
-        DriftaxError: for both, and for a file that is no measurement.
+        DriftaxError: where they are needed and cannot be had.
+    """
+    from driftax.advice.outcomes import after_rules
+
+    try:
+        return after_rules(loaded, settings, found)
+    except DriftaxError as error:
+        if needed:
+            raise
+        note(
+            f"Descent and noise floor of each rule are left out: {error.found}; they take {error.instead}",
+            output,
+        )
+        return []
+
+
+def _report(directory: Path, loaded: Measurement, settings: Settings, rules: list[Outcome]) -> Path:
+    from driftax.advice.forecast import forecast
+    from driftax.advice.outcomes import after_changes
+    from driftax.advice.page import write_run_report
+
+    changes = after_changes(loaded, settings)
+    return write_run_report(directory, loaded, settings, forecast(loaded, settings), changes, rules)
+
+
+def _loaded(measurement: Path | None, noise_scale: float | None) -> Measurement | None:
+    """The measurement.
+
+    Raises:
+        DriftaxError: beside a noise scale, and for a file that is no measurement.
     """
     if measurement is None:
-        return given, None
-    if given is not None:
+        return None
+    if noise_scale is not None:
         raise DriftaxError("--noise-scale", "--measurement as well", "one of the two")
     from driftax.measurement import Measurement
 
-    found = Measurement.load(measurement)
+    return Measurement.load(measurement)
+
+
+def _noise_scale(found: Measurement) -> tuple[float | None, tuple[float, float]]:
+    """The noise scale, or no number where it was not resolved, and its interval."""
     value = found.estimate("noise_scale").value
     return (None if math.isnan(value) else value), found.noise_scale_interval()
 
@@ -152,65 +206,6 @@ def _snippet(found: list[Scaled], rule: str | None, library: str) -> str:
     return snippet(library, found[0].settings)
 
 
-def _json(one: Scaled) -> dict[str, Any]:
-    numbers = {key: getattr(one.settings, key) for key in _KEYS}
-    told = {"validity": one.validity, "reason": one.reason, "source": one.source}
-    return {"rule": one.rule, "kappa": one.kappa, **numbers, **told}
-
-
-def _table(old: Settings, found: list[Scaled], interval: tuple[float, float] | None) -> Table:
-    kappa = found[0].kappa
-    shown = [key for key in _KEYS if getattr(old, key) is not None]
-    rows = [["now", *(_number(getattr(old, key)) for key in shown), "", ""]]
-    rows += [
-        [one.rule, *(_number(getattr(one.settings, key)) for key in shown), one.validity, one.reason]
-        for one in found
-    ]
-    title = f"{old.optimizer}, batch {old.batch:g} -> {old.batch * kappa:g} (kappa = {kappa:g}, 1/kappa as many steps)"
-    return Table(
-        title,
-        ["rule", *(key.replace("_", " ") for key in shown), "validity", "because"],
-        rows,
-        _advice(old, found, interval),
-    )
-
-
-def _advice(old: Settings, found: list[Scaled], interval: tuple[float, float] | None) -> list[str]:
-    """For someone who never heard of a stochastic differential equation."""
-    names = [one.rule for one in found]
-    root = "sqrt-decay" if "sqrt-decay" in names else "sqrt"
-    lines = []
-    if old.normalised:
-        lines += [
-            f"If your gradients are mostly noise (small batches, late in training), take {root}; if they are mostly "
-            "signal, take linear.",
-            "In between no rule keeps both: linear keeps the speed of descent, the square root the level the loss "
-            "settles at.",
-        ]
-    else:
-        lines.append("Well below the noise scale take linear; above it a larger batch buys little.")
-    if interval is None:
-        lines.append(
-            "Which it is can be measured: driftax measure, or driftax.torch.NoiseProbe, and --measurement."
-        )
-    else:
-        low, high = interval
-        upper = (
-            f"to {high:.3g}"
-            if math.isfinite(high)
-            else "without an upper end: the gradient was not told from 0"
-        )
-        lines.append(f"The noise scale of the measurement: {low:.3g} {upper} examples (95 %).")
-    lines.append("Not covered: width, depth and length of training (muP and CompleteP are for those).")
-    return lines
-
-
-def _number(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    return f"{value:.5g}"
-
-
 def _answer_ramp(
     settings: Settings,
     text: str,
@@ -240,22 +235,8 @@ def _answer_ramp(
     if library:
         print(ramp_snippet(found))
     elif output.json:
-        show_json({"stages": [{"begin": s.begin, "examples": s.examples, **_json(s.scaled)} for s in found]})
+        show_json(
+            {"stages": [{"begin": s.begin, "examples": s.examples, **as_json(s.scaled)} for s in found]}
+        )
     else:
-        show_tables([_ramp_table(settings, found)], output)
-
-
-def _ramp_table(settings: Settings, stages: list[Stage]) -> Table:
-    shown = [key for key in _KEYS if getattr(settings, key) is not None]
-    rows = [
-        [
-            str(stage.begin),
-            f"{stage.scaled.settings.batch:g}",
-            f"{stage.examples:g}",
-            *(_number(getattr(stage.scaled.settings, key)) for key in shown),
-            stage.scaled.validity,
-        ]
-        for stage in stages
-    ]
-    columns = ["from step", "batch", "examples before", *(key.replace("_", " ") for key in shown), "validity"]
-    return Table(f"{settings.optimizer}, rule {stages[0].scaled.rule}", columns, rows)
+        show_tables([ramp_table(settings, found)], output)

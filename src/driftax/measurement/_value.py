@@ -16,7 +16,7 @@ from driftax.measurement.estimates import Estimate, quantile
 from driftax.measurement.noise_scale import noise_scale
 
 ERROR = "_standard_error"
-_HIDDEN = ("norm_trace_covariance",)  # of use only where measurements are combined
+_HIDDEN = ("norm_trace_covariance", "spectrum_")  # of use to other functions alone
 
 
 class Measurement:
@@ -24,8 +24,8 @@ class Measurement:
 
     Args:
         data: dims `group` (parameter groups, and `total`), `phase`, `block` (units averaged), `fraction` (of
-            the largest values) and `rank` (eigenvalues). Every quantity has a twin that ends in
-            `_standard_error`; attrs say where it comes from.
+            the largest values), `rank` (eigenvalues) and `node` (of the spectrum). Every quantity has a twin that
+            ends in `_standard_error`; attrs say where it comes from.
     """
 
     def __init__(self, data: xr.Dataset):
@@ -106,7 +106,7 @@ class Measurement:
         """All numbers under flat names such as `noise_scale/total`, for any logger."""
         flat: dict[str, float] = {}
         for name, row in self.data.items():
-            if name in _HIDDEN:
+            if str(name).startswith(_HIDDEN):
                 continue
             for index in np.ndindex(row.shape):
                 places = [

@@ -8,7 +8,7 @@ Source: hutchinson1990; lanczos1950; cohen2022, eq. (3) for the edge of Adam.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,9 +77,6 @@ def top_eigenvalues(
 ) -> Eigenvalues:
     """The algebraically largest eigenvalues of H, or of `P^-1/2 H P^-1/2`.
 
-    Lanczos, every new vector orthogonalised twice against all before it: without that, single precision has
-    ghosts of the largest eigenvalue.
-
     Args:
         products: Hessians of the chunks; their mean is H.
         dim: number of parameters.
@@ -122,28 +119,42 @@ def _lanczos(
     apply: Product, dim: int, count: int, tolerance: float, most: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ritz values from the largest [count], vectors [dim, count] and residuals [count]."""
-    basis = np.empty((min(most, dim), dim))
-    basis[0] = np.random.default_rng(seed).normal(size=dim)
-    basis[0] /= np.linalg.norm(basis[0])
+    start = np.random.default_rng(seed).normal(size=dim)
+    for basis, tridiagonal, beta in krylov(apply, start, most):
+        values, small = np.linalg.eigh(tridiagonal)
+        values, small = values[::-1][:count], small[:, ::-1][:, :count]
+        residuals = np.abs(beta * small[-1])
+        size = max(float(np.abs(np.diag(tridiagonal)).max()), float(np.abs(values).max()), 1e-300)
+        if len(basis) >= count and residuals.max() <= tolerance * size:
+            break
+    return values, basis.T @ small, residuals
+
+
+def krylov(apply: Product, start: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """After every step of Lanczos: the basis [step, dim], H in it [step, step], and the norm of what lies outside.
+
+    It ends after `most` steps, or where nothing lies outside. Every new vector is orthogonalised twice against all
+    before it: without that, single precision has ghosts of the largest eigenvalue.
+
+    Source: lanczos1950.
+    """
+    most = min(most, len(start))
+    basis = np.empty((most, len(start)))
+    basis[0] = start / np.linalg.norm(start)
     diagonal: list[float] = []
     beside: list[float] = []
-    for step in range(1, min(most, dim) + 1):
+    for step in range(1, most + 1):
         before = basis[:step]
         product = apply(before[-1])
         diagonal.append(float(before[-1] @ product))
         for _ in range(2):
             product = product - before.T @ (before @ product)
         beta = float(np.linalg.norm(product))
-        values, small = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-        values, small = values[::-1][:count], small[:, ::-1][:, :count]
-        residuals = np.abs(beta * small[-1])
-        size = max(float(np.abs(diagonal).max()), float(np.abs(values).max()), 1e-300)
-        done = step >= count and residuals.max() <= tolerance * size
-        if done or beta <= 1e-12 * size or step == min(most, dim):
-            return values, before.T @ small, residuals
+        yield before, np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1), beta
+        if step == most or beta <= 1e-12 * float(np.abs(diagonal).max()):
+            return
         beside.append(beta)
         basis[step] = product / beta
-    raise AssertionError("a Lanczos run has a last step")
 
 
 def hessian_covariance_trace(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from driftax.measurement.curvature import Eigenvalues
 from driftax.measurement.estimates import Estimate
+from driftax.measurement.spectrum import Spectrum
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Curvature:
         hessian_covariance_trace: tr(H Sigma) of one example.
         edge: curvature at which the optimizer turns unstable (2/lr for SGD).
         chunks: of the examples, whose spread the standard errors come from.
+        spectrum: noise and signal on curvatures.
     """
 
     trace: Mapping[str, Estimate] = field(default_factory=dict)
@@ -28,6 +30,7 @@ class Curvature:
     hessian_covariance_trace: Estimate | None = None
     edge: float | None = None
     chunks: int = 1
+    spectrum: Spectrum | None = None
 
     def edge_share(self) -> Estimate | None:
         """The largest (preconditioned) eigenvalue over the edge; above 1 a step along it overshoots and grows."""

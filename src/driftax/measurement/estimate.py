@@ -17,12 +17,14 @@ from driftax.measurement.curvature_result import Curvature
 from driftax.measurement.estimates import Estimate
 from driftax.measurement.gradient_moments import gradient_moments
 from driftax.measurement.hill import FRACTIONS, hill
+from driftax.measurement.noise_deviation import noise_deviation_sum
 from driftax.measurement.phase_shares import phase_shares
 from driftax.measurement.signal_to_noise import loud, mean_signal_ratio_squared
 from driftax.measurement.standardised import standardised
 from driftax.measurement.units import TOTAL, GroupUnits, Units
 
 _TAIL_COLUMNS = 512  # coordinates that tails are fitted to
+_ON_NODES = ("curvature", "noise", "signal")
 Columns = dict[str, list[Any]]
 
 
@@ -108,12 +110,14 @@ def _pairs(name: str, found: Sequence[Estimate]) -> dict[str, list[float]]:
 
 
 def _moments(group: GroupUnits, units: Units) -> dict[str, Any]:
+    given = units.unit_size, units.unseen
     found = gradient_moments(group.gram, units.unit_size, units.data_size, units.unseen)
     return {
         "parameters": group.dim,
         **_pair("gradient_norm_squared", found.norm_squared),
         **_pair("covariance_trace", found.covariance_trace),
         "norm_trace_covariance": float(found.covariance[0, 1]),
+        **_pair("noise_deviation_sum", noise_deviation_sum(group.columns, group.dim, *given)),
     }
 
 
@@ -155,6 +159,11 @@ def _curvature(curvature: Curvature | None, groups: list[str]) -> dict[str, Any]
         if values is not None:
             found |= {key: ("rank", row) for key, row in _pairs(name, values.values).items()}
             found[f"{name}_residual"] = ("rank", values.residuals)
+    if (spread := curvature.spectrum) is not None:
+        found |= {f"spectrum_{name}": ("node", getattr(spread, name)) for name in _ON_NODES}
+        found["spectrum_preconditioned"] = ((), float(spread.preconditioned))
+        for name in ("gradient_norm_squared", "covariance_trace"):
+            found |= {k: ((), v) for k, v in _pair(f"preconditioned_{name}", getattr(spread, name)).items()}
     scalars = {
         "hessian_covariance_trace": curvature.hessian_covariance_trace,
         "edge_share": curvature.edge_share(),

@@ -22,6 +22,7 @@ from driftax.measurement.curvature import (
 )
 from driftax.measurement.curvature_result import Curvature
 from driftax.measurement.estimate import estimate
+from driftax.measurement.spectrum import spectrum
 from driftax.measurement.units import TOTAL, units_of
 
 _ASKED = "measure(loss_fn, params, batches)"
@@ -108,6 +109,7 @@ def measure(
     found = None
     if curvature:
         tell(0.5, "curvature")
+        chunks = _chunk_of(count)
         products, whole = _products(model, units, order, pass_size)
 
         def top(scale: np.ndarray | None) -> Eigenvalues:
@@ -120,8 +122,9 @@ def measure(
             eigenvalues=top(None),
             preconditioned=None if diagonal is None else top(diagonal),
             hessian_covariance_trace=hessian_covariance_trace(
-                products, rows.astype(np.float64), _chunk_of(count), unit_size
+                products, rows.astype(np.float64), chunks, unit_size
             ),
+            spectrum=spectrum(products, rows, chunks, diagonal, unit_size, data_size, seed),
             edge=None if learning_rate is None else stability_edge(learning_rate, momentum, averaged),
         )
     tell(0.9, "estimates")

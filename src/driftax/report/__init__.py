@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from driftax.report.content import Equation as Equation
     from driftax.report.content import Judged as Judged
     from driftax.report.content import ReportContent as ReportContent
-    from driftax.report.page import write_report as write_report
+    from driftax.report.study_page import write_report as write_report
 
 _CONTENT = ("ReportContent", "Equation", "Curve", "Difference", "Judged", "Certified")
-_HOME = {**dict.fromkeys(_CONTENT, "content"), "write_report": "page"}
+_HOME = {**dict.fromkeys(_CONTENT, "content"), "write_report": "study_page"}
 
 __all__ = list(_HOME)
 

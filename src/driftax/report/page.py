@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network, and its figures as PNG files."""
+"""A page of one HTML file that needs no network, with its figures as PNG files beside it."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ from driftax._errors import DriftaxError
 from driftax.report import numbers
 from driftax.report._matplotlib import figure_png
 from driftax.report._plotly import figure_json
-from driftax.report.content import Equation, Judged, ReportContent, Rows
-from driftax.report.figures import GLYPHS, Figure, figures, styles
+from driftax.report.figures import Figure
 from driftax.report.mathml import mathml
 
-SYMBOLS = {"consistent": "✓", "refuted": "✗", "inconclusive": "?"}
-_KEY_LINES = ("Equation", "Drift", "Covariance")
+Sections = dict[str, tuple[Figure, ...]]
 
 
-def write_report(directory: Path, content: ReportContent) -> Path:
+def write_page(directory: Path, template: str, sections: Sections, values: dict[str, Any]) -> Path:
     """Writes `report.html` and `figures/*.png` into a directory, and returns the path of the page.
 
     Files appear whole or not at all; the page alone is enough to pass on.
 
     Args:
         directory: made if it is not there.
-        content: what the page says.
+        template: the file that extends `base.html`.
+        sections: its figures.
+        values: what else the template takes; `content` with a title and a headline.
 
     Raises:
         DriftaxError: if the extra `report` is not installed.
     """
     plotly_js = _plotly_js()
-    sections = figures(content)
     pictures = {figure.name: figure_png(figure) for found in sections.values() for figure in found}
-    page = _render(content, sections, pictures, plotly_js)
+    page = _render(template, sections, pictures, {**values, "plotly_js": Markup(plotly_js)})
     for name, picture in pictures.items():
         _write(directory / "figures" / f"{name}.png", picture)
     return _write(directory / "report.html", page.encode())
@@ -61,14 +60,13 @@ def _plotly_js() -> str:
     return get_plotlyjs()
 
 
-def _render(
-    content: ReportContent,
-    sections: dict[str, tuple[Figure, ...]],
-    pictures: dict[str, bytes],
-    plotly_js: str,
-) -> str:
+def _render(template: str, sections: Sections, pictures: dict[str, bytes], values: dict[str, Any]) -> str:
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FunctionLoader(_text),
     )
     environment.filters |= {
         "math": lambda latex: Markup(mathml(latex)),
@@ -76,8 +74,6 @@ def _render(
         "interval": numbers.interval,
         "short": numbers.short,
     }
-    style = styles(content.models)
-    common, own = _shared_lines(content.equations)
     shown = {
         figure.name: {
             "figure": figure,
@@ -87,66 +83,12 @@ def _render(
         for found in sections.values()
         for figure in found
     }
-    return environment.from_string(_text("template.html")).render(
-        content=content,
+    return environment.get_template(template).render(
         sections={name: [shown[figure.name] for figure in found] for name, found in sections.items()},
-        verdict=_overall(content.judged),
-        symbols=SYMBOLS,
-        style=style,
-        glyphs=GLYPHS,
-        key_lines=[
-            (equation, [latex for label, latex in equation.lines if label in _KEY_LINES])
-            for equation in content.equations
-        ],
-        common=common,
-        own=own,
-        table=_error_table(content.judged),
-        ensembles=list({curve.model: curve for curve in content.curves}.values()),
         pictures=bool(pictures),
-        with_error=numbers.with_error,
         css=Markup(_text("style.css")),
         script=Markup(_text("page.js")),
-        plotly_js=Markup(plotly_js),
-    )
-
-
-def _overall(judged: tuple[Judged, ...]) -> str | None:
-    """One verdict for all: the worst, where refuted is worse than inconclusive."""
-    found = {row.verdict for row in judged}
-    return next((verdict for verdict in ("refuted", "inconclusive", "consistent") if verdict in found), None)
-
-
-def _error_table(judged: tuple[Judged, ...]) -> dict[str, Any]:
-    """A column per time step; in a cell the rung there and the local order that ends at it."""
-    time_steps = sorted({rung.time_step for row in judged for rung in row.rungs}, reverse=True)
-    rows = []
-    for row in judged:
-        found = {
-            rung.time_step: (rung, local)
-            for rung, local in zip(row.rungs, (None, *row.local_orders), strict=True)
-        }
-        rows.append((row, [found.get(step, (None, None)) for step in time_steps]))
-    return {"time_steps": time_steps, "rows": rows}
-
-
-def _shared_lines(equations: tuple[Equation, ...]) -> tuple[Rows, list[tuple[Equation, Rows]]]:
-    """Lines that all equations have, and those of each alone; labels are written once."""
-    common: Rows = ()
-    if len(equations) > 1:
-        common = tuple(
-            line for line in equations[0].lines if all(line in other.lines for other in equations[1:])
-        )
-    own = [
-        (equation, _label_once(tuple(line for line in equation.lines if line not in common)))
-        for equation in equations
-    ]
-    return _label_once(common), own
-
-
-def _label_once(lines: Rows) -> Rows:
-    before = ["", *(label for label, _ in lines)]
-    return tuple(
-        ("" if label == last else label, latex) for last, (label, latex) in zip(before, lines, strict=False)
+        **values,
     )
 
 

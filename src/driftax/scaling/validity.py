@@ -9,7 +9,10 @@ from driftax.scaling.rules import LIMIT, RULES
 from driftax.scaling.settings import Number, Settings
 
 VERDICTS = OK, DOUBTFUL, OUT_OF_RANGE = "ok", "doubtful", "out of range"
-_NOISE, _SIGNAL = 0.25, 4.0  # batch over noise scale, below and above which one of the two dominates
+MOSTLY_NOISE, MOSTLY_SIGNAL = (
+    0.25,
+    4.0,
+)  # batch over noise scale, below and above which one of the two dominates
 _TESTED = (1 / 8, 4)  # growths at which sources tried the square-root rule on large models
 
 
@@ -76,7 +79,7 @@ def _regime(name: str, old: Settings, new: Settings, kappa: Number, noise_scale:
     sizes = [size / noise_scale for size in (old.batch, new.batch)]
     least, most = min(sizes), max(sizes)
     told = f"batch / noise scale from {sizes[0]:.3g} to {sizes[1]:.3g}"
-    noisy, clear = most <= _NOISE, least >= _SIGNAL
+    noisy, clear = most <= MOSTLY_NOISE, least >= MOSTLY_SIGNAL
     inside, outside = (noisy, clear) if regime == "noise" else (clear, noisy)
     if inside and not _TESTED[0] <= kappa <= _TESTED[1]:
         return DOUBTFUL, f"{told}; {kappa:g} times the batch is more than sources tried"
@@ -92,5 +95,5 @@ def _plain(name: str, old: Settings, kappa: Number, noise_scale: Number) -> tupl
     if math.isnan(noise_scale):
         return DOUBTFUL, "holds well below the noise scale: measure it (--noise-scale)"
     share = max(1.0, kappa) * old.batch / noise_scale
-    verdict = OK if share <= _NOISE else DOUBTFUL if share <= 1 else OUT_OF_RANGE
+    verdict = OK if share <= MOSTLY_NOISE else DOUBTFUL if share <= 1 else OUT_OF_RANGE
     return verdict, f"largest batch / noise scale = {share:.3g}"

@@ -16,6 +16,7 @@ from driftax.measurement._value import Measurement
 from driftax.measurement.curvature import hessian_covariance_trace, hessian_trace, top_eigenvalues
 from driftax.measurement.curvature_result import Curvature
 from driftax.measurement.estimate import estimate
+from driftax.measurement.spectrum import spectrum
 from driftax.measurement.units import TOTAL, units_of
 from driftax.torch.examples import Examples
 from driftax.torch.hessian import hessian_product, seed_torch
@@ -107,9 +108,10 @@ class Measuring:
             replace = asked.replace or self.found.random or self.examples.weights is not None
             index = self.examples.draw(generator, asked.units, asked.unit_size, replace)
             gradients = self._gradients(loss, index)
-            curvature = self._curvature(loss, index, gradients, seed) if asked.curvature else None
+            data_size = None if replace else self.examples.count
+            curvature = self._curvature(loss, index, gradients, data_size, seed) if asked.curvature else None
         rows = {name: gradients[:, part] for name, part in self.parameters.groups.items()}
-        units = units_of(rows, unit_size=asked.unit_size, data_size=None if replace else self.examples.count)
+        units = units_of(rows, unit_size=asked.unit_size, data_size=data_size)
         return estimate(
             units,
             batch=asked.batch,
@@ -179,7 +181,9 @@ class Measuring:
                 [once, of(second)], of(first + second), of(first + first), once, self.settings.whole_batch
             )
 
-    def _curvature(self, loss: Loss, index: np.ndarray, gradients: np.ndarray, seed: int) -> Curvature:
+    def _curvature(
+        self, loss: Loss, index: np.ndarray, gradients: np.ndarray, data_size: int | None, seed: int
+    ) -> Curvature:
         chunks = np.arange(len(index)) * min(_CHUNKS, len(index) // 2) // len(index)
         products = []
         for chunk in range(chunks[-1] + 1):
@@ -193,18 +197,17 @@ class Measuring:
         dim = self.parameters.dim
         everything = {**groups, TOTAL: slice(0, dim)}
         edge = optimizer_edge(self.optimizer, self.parameters) if self.optimizer is not None else None
-        scaled = edge is not None and edge.scale is not None
+        scale = None if edge is None else edge.scale
         return Curvature(
             chunks=len(products),
             trace=hessian_trace(products, everything, seed=seed),
             eigenvalues=top_eigenvalues(products, dim, seed=seed),
-            preconditioned=top_eigenvalues(products, dim, scale=edge.scale, seed=seed)
-            if edge is not None and scaled
-            else None,
+            preconditioned=None if scale is None else top_eigenvalues(products, dim, scale=scale, seed=seed),
             hessian_covariance_trace=hessian_covariance_trace(
                 products, gradients.astype(np.float64), chunks, self.settings.unit_size
             ),
             edge=None if edge is None else edge.curvature,
+            spectrum=spectrum(products, gradients, chunks, scale, self.settings.unit_size, data_size, seed),
         )
 
     def _provenance(self, seed: int) -> dict[str, str | int | float]:
@@ -212,7 +215,7 @@ class Measuring:
         return {
             "framework": f"torch {torch.__version__}",
             "model": type(self.model).__name__,
-            "mode": self.settings.mode,
+            "training_mode": self.settings.mode,  # `mode` would be taken for the mode of the file
             "gradients": "vmap" if self.found.stacked else f"unit by unit ({self.found.why})",
             "random": "yes" if self.found.random else "no",
             "seed": seed,

@@ -1,0 +1,201 @@
+"""What is to be expected of a run, from a measurement and its configuration: numbers, intervals, and their validity."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from driftax.advice.linear import Process, after, built_up, effective_rate, floor, floor_gradient
+from driftax.advice.local_model import LocalModel, local_model, relative_errors
+from driftax.advice.outcomes import STEPS, carried, edge_share
+from driftax.measurement import Measurement
+from driftax.measurement.estimates import Estimate
+from driftax.predict._value import Validity, judged
+from driftax.scaling.settings import Settings
+from driftax.scaling.validity import MOSTLY_NOISE, MOSTLY_SIGNAL
+
+_OURS, _PHASES = "re-derived (the surrogate)", "compagnoni2025, Lemma 3.4"
+_NORMAL = 1.96
+_SETTLED = 2.0  # gradients of the floor, up to which a run has settled
+_LOOKS = 20
+_LOCAL = "as long as the loss is a quadratic"
+
+
+class Forecast(NamedTuple):
+    """One number that is to be expected.
+
+    Args:
+        key: its name in JSON.
+        name: what it is.
+        value: the number.
+        low, high: ends of its 95 % interval, as far as the measurement's errors go.
+        validity: ok, doubtful or out of range.
+        reason: what decided the validity, or what the number says.
+        source: of the formula.
+    """
+
+    key: str
+    name: str
+    value: float
+    low: float
+    high: float
+    validity: str
+    reason: str
+    source: str
+
+
+def forecast(found: Measurement, settings: Settings, steps: int = STEPS) -> list[Forecast]:
+    """Phase, noise level, time scales, stability, and the validity of the equations of order 1 and 2.
+
+    Args:
+        found: a measurement with curvature, in the geometry of the optimizer.
+        settings: of the run.
+        steps: ahead for which the local quadratic is followed.
+
+    Raises:
+        DriftaxError: for a measurement without curvature, or one of another geometry.
+
+    Source: re-derived; compagnoni2025, Lemma 3.4 (phases).
+    """
+    model = local_model(found, settings)
+    errors = relative_errors(found, model)
+    return [
+        _batch_over_scale(found, settings),
+        *_phases(found, settings),
+        *_floor(model, errors, settings),
+        *_ahead(model, errors, settings, steps),
+        _edge(model, errors, settings),
+        _equation(model, settings, steps, "order 1"),
+        _equation(model, settings, steps, "order 2"),
+    ]
+
+
+def _batch_over_scale(found: Measurement, settings: Settings) -> Forecast:
+    scale, (low, high) = found.estimate("noise_scale").value, found.noise_scale_interval()
+    ratio = settings.batch / scale
+    ends = settings.batch / high, settings.batch / low if low > 0 else math.inf
+    verdict = "in between, where no rule keeps both descent and noise"
+    if ends[1] <= MOSTLY_NOISE:
+        verdict = "noise dominates a step, and the square-root rules hold"
+    elif ends[0] >= MOSTLY_SIGNAL:
+        verdict = "the gradient dominates a step, and the linear rule of normalised steps holds"
+    elif ends[0] <= MOSTLY_NOISE and ends[1] >= MOSTLY_SIGNAL:
+        verdict = "not resolved: more units, or more measurements"
+    told = Validity.OK if math.isfinite(ratio) else Validity.OUT_OF_RANGE
+    name, source = "batch over gradient noise scale", "mccandlish2018, Appendix A"
+    return Forecast("batch_over_scale", name, ratio, *ends, told.value, verdict, source)
+
+
+def _phases(found: Measurement, settings: Settings) -> list[Forecast]:
+    """The mean signal ratio, and the shares of the phases where they were measured at this batch size."""
+    growth = float(settings.batch / found.data.attrs["batch"])
+    value = growth * found.estimate("signal_ratio_squared").value
+    low, high = (growth * end for end in found.interval("signal_ratio_squared"))
+    reason = f"at batches of {settings.batch:g}, mean over the parameters"
+    rows = [
+        Forecast("signal_ratio_squared", "squared signal ratio Y^2", value, low, high, "ok", reason, _PHASES)
+    ]
+    if growth != 1:
+        return rows
+    for phase, word in ((1, "signal"), (2, "between"), (3, "noise")):
+        value = found.estimate("phase_share", phase=phase).value
+        low, high = found.interval("phase_share", phase=phase)
+        name = f"share of parameters in phase {phase} ({word})"
+        ends = max(low, 0.0), min(high, 1.0)
+        rows.append(Forecast(f"phase_{phase}", name, value, *ends, "ok", "", _PHASES))
+    return rows
+
+
+def _floor(model: LocalModel, errors: dict[str, float], settings: Settings) -> list[Forecast]:
+    """What noise adds to the loss in the end, and whether the run is there already."""
+    wobble = carried(lambda m: float(floor_gradient(m, settings).sum()), model, errors)
+    signal = float(model.signal.sum())
+    share = Estimate(math.nan, math.nan)
+    verdict, reason = Validity.OK, "the mean gradient is not told from 0"
+    if signal > 0:
+        share = Estimate(
+            wobble.value / signal,
+            wobble.value / signal * math.hypot(_relative(wobble), errors["signal"]),
+        )
+        settled = signal <= _SETTLED * wobble.value
+        verdict = Validity.OK if settled else Validity.DOUBTFUL
+        where = "settled" if settled else "still descending, and the quadratic may change before"
+        reason = f"the gradient is {signal / wobble.value:.2g} times that of the floor: {where}"
+    level = carried(lambda m: floor(m, settings), model, errors)
+    return [
+        _row("floor", "loss that noise keeps above the minimum", level, verdict, reason),
+        _row("wobble", "squared gradient of a settled run over the measured one", share, verdict, reason),
+    ]
+
+
+def _ahead(model: LocalModel, errors: dict[str, float], settings: Settings, steps: int) -> list[Forecast]:
+    """The next steps, and how long the floor takes to build up."""
+    descent = carried(lambda m: after(m, settings, steps, settings).descent, model, errors)
+    settling = carried(lambda m: half_time(m, settings), model, errors)
+    examples = Estimate(*(settings.batch * number for number in settling))
+    resolved = descent.value > _NORMAL * descent.standard_error
+    verdict = Validity.OK if resolved else Validity.DOUBTFUL
+    known = _LOCAL if resolved else "what the gradient has beyond the jitter of a settled run is not resolved"
+    name, half = f"loss taken off in {steps:,} steps", "relaxation: half of the floor is reached in"
+    return [
+        _row("descent", name, descent, verdict, known),
+        _row("half_time", f"{half} steps", settling, Validity.OK, _LOCAL),
+        _row("half_time_examples", f"{half} examples", examples, Validity.OK, _LOCAL),
+    ]
+
+
+def _edge(model: LocalModel, errors: dict[str, float], settings: Settings) -> Forecast:
+    share = carried(lambda m: edge_share(m, settings), model, errors)
+    row = _row("edge", "largest curvature over the edge of stability", share, Validity.OK, "stable")
+    if row.high >= 1:
+        row = row._replace(validity="doubtful", reason="at the edge: curvature limits the learning rate")
+    if row.low >= 1:
+        row = row._replace(validity="out of range", reason="unstable on the quadratic")
+    return row._replace(source="cohen2022, eq. (3)")
+
+
+def _equation(model: LocalModel, settings: Settings, steps: int, order: Process) -> Forecast:
+    """The distance of an equation's mean loss from the optimizer's while noise builds up, over the whole of it."""
+    looks = sorted({max(1, steps * i // _LOOKS) for i in range(1, _LOOKS + 1)})
+    ours = [built_up(model, settings, k) for k in looks]
+    theirs = [built_up(model, settings, k, order) for k in looks]
+    moved, apart = max(ours), max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    memory = 1 - settings.b2 if settings.b2 is not None else 0.0
+    error = apart / moved if moved > 0 and math.isfinite(moved) else math.inf
+    size = effective_rate(model, settings) * float(model.curvature.max())
+    reason = f"learning rate times largest curvature = {size:.2g}"
+    reason += f", frozen second moment: about 1 - b2 = {memory:.2g} more" if memory else ""
+    told = judged(error, error + memory, reason, "litaie2019; re-derived")
+    key, name = order.replace(" ", "_"), f"equation of {order}: share by which its noise is off"
+    return Forecast(key, name, error, math.nan, math.nan, told.validity.value, reason, told.source)
+
+
+def half_time(model: LocalModel, settings: Settings) -> float:
+    """Steps after which noise has added half of what it adds in the end."""
+    target = 0.5 * floor(model, settings)
+    if not (math.isfinite(target) and target > 0):
+        return math.inf
+
+    def added(steps: int) -> float:
+        return built_up(model, settings, steps)
+
+    high = 1
+    while added(high) < target:
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if added(middle) < target else (low, middle)
+    return low + (target - added(low)) / (added(high) - added(low))
+
+
+def _row(key: str, name: str, found: Estimate, verdict: Validity, reason: str) -> Forecast:
+    half = _NORMAL * found.standard_error
+    low = max(found.value - half, 0.0) if math.isfinite(half) else math.nan
+    if not math.isfinite(found.value):
+        verdict = Validity.OUT_OF_RANGE
+    return Forecast(key, name, found.value, low, found.value + half, verdict.value, reason, _OURS)
+
+
+def _relative(one: Estimate) -> float:
+    return one.standard_error / one.value if one.value > 0 else 0.0

@@ -1,0 +1,141 @@
+r"""Means of the optimizer and of its equations on the surrogate, exactly: what a simulation of many members tends to.
+
+Per node, with displacement u, first moment m and gradient `g + curvature u + noise`, a step is the linear map
+
+    m' = b m + (1 - b) gradient,        u' = u - rate m' - decay u;
+
+the equations of order 1 and 2 have, per step and with J = map - 1 and Q the covariance of a step,
+
+    drift J,  covariance Q        and        drift J - J^2/2,  covariance Q - (J Q + Q J^T)/2.
+
+Source: litaie2019 (order 2); re-derived for the first moment.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.linalg import expm
+
+from driftax.advice.local_model import LocalModel
+from driftax.scaling.settings import Settings
+
+Process = Literal["optimizer", "order 1", "order 2"]
+FOREVER = 2**40  # steps
+
+
+class Motion(NamedTuple):
+    """A linear map of (u, m, 1) and the covariance it adds, both [node, 3, 3]."""
+
+    map: np.ndarray
+    noise: np.ndarray
+
+
+class Level(NamedTuple):
+    """Of the mean loss: what the mean gradient took off it, and what noise keeps above the minimum."""
+
+    descent: float
+    noise: float
+
+
+def effective_rate(model: LocalModel, settings: Settings) -> float:
+    """The learning rate of an averaged gradient in the coordinates of the surrogate."""
+    heavy = (settings.b1 or 0.0) if settings.optimizer == "sgd" else 0.0
+    return settings.learning_rate * model.growth(settings.batch) / (1 - heavy)
+
+
+def floor(model: LocalModel, settings: Settings) -> float:
+    """The loss that noise keeps above the minimum in the stationary law; nan where that diverges."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float((0.5 * model.curvature * stationary(model, settings)[:, 0, 0]).sum())
+
+
+def stationary(model: LocalModel, settings: Settings) -> np.ndarray:
+    """The stationary covariance of (u, m, 1) [node, 3, 3]."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _advanced(_motion(model, settings, _decay(settings)), FOREVER).noise
+
+
+def floor_gradient(model: LocalModel, settings: Settings) -> np.ndarray:
+    """Parts of |P^-1/2 grad|^2 in the stationary law [node]: what a settled run shows at any moment."""
+    return model.curvature**2 * stationary(model, settings)[:, 0, 0]
+
+
+def built_up(model: LocalModel, settings: Settings, steps: int, process: Process = "optimizer") -> float:
+    """The loss that noise adds in so many steps to params without any."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = _advanced(_motion(model, settings, _decay(settings), process), steps).noise
+        return float((0.5 * model.curvature * spread[:, 0, 0]).sum())
+
+
+def after(model: LocalModel, settings: Settings, steps: int, now: Settings) -> Level:
+    """The level after so many steps of a configuration, from the stationary law of the present one.
+
+    The mean gradient is what was measured beyond the jitter of that law. A decay acts on the fluctuations; what it
+    adds to the mean gradient was not measured.
+    """
+    theta, start = model.curvature, stationary(model, now)
+    with np.errstate(over="ignore", invalid="ignore"):
+        still = _advanced(_motion(model, settings, 0.0), steps).map
+        moving = _advanced(_motion(model, settings, _decay(settings)), steps)
+        spread = moving.noise + moving.map @ start @ moving.map.swapaxes(1, 2)
+        # The first moment has settled on the gradient of its node, whose size is the slope at u = 0.
+        size = np.sqrt(_excess(model.signal, theta**2 * start[:, 0, 0]))
+        moved = size * (still[:, 0, 1] + still[:, 0, 2])
+        descent = -(size * moved + 0.5 * theta * moved**2).sum()
+        return Level(max(0.0, float(descent)), float((0.5 * theta * spread[:, 0, 0]).sum()))
+
+
+def _excess(signal: np.ndarray, jitter: np.ndarray) -> np.ndarray:
+    """The signal beyond the jitter, which adds up to the difference of the sums where that is above 0."""
+    parts, total = np.maximum(signal - jitter, 0.0), max(signal.sum() - jitter.sum(), 0.0)
+    return parts * (total / parts.sum()) if parts.sum() > 0 else parts
+
+
+def _decay(settings: Settings) -> float:
+    return settings.learning_rate * settings.weight_decay
+
+
+def _motion(model: LocalModel, settings: Settings, decay: float, process: Process = "optimizer") -> Motion:
+    """One step, with a gradient of 1 at the start."""
+    b, rate = settings.b1 or 0.0, effective_rate(model, settings)
+    theta = model.curvature
+    one = np.zeros((len(theta), 3, 3))
+    one[:, 1] = np.stack([(1 - b) * theta, np.full_like(theta, b), np.full_like(theta, 1 - b)], axis=1)
+    one[:, 0] = -rate * one[:, 1]
+    one[:, 0, 0] += 1 - decay
+    one[:, 2, 2] = 1
+    kick = (1 - b) * np.array([-rate, 1.0, 0.0])
+    noise = np.outer(kick, kick) * (model.noise / settings.batch)[:, None, None]
+    if process == "optimizer":
+        return Motion(one, noise)
+    drift = one - np.eye(3)
+    turned = drift @ noise
+    if process == "order 2":
+        noise = noise - 0.5 * (turned + turned.swapaxes(1, 2))
+        drift = drift - 0.5 * drift @ drift
+    return _flow(drift, noise)
+
+
+def _flow(drift: np.ndarray, covariance: np.ndarray) -> Motion:
+    """A linear equation over one step.
+
+    Source: vanloan1978.
+    """
+    zero = np.zeros_like(drift)
+    block = expm(np.block([[-drift, covariance], [zero, drift.swapaxes(1, 2)]]))
+    transposed = block[:, 3:, 3:].swapaxes(1, 2)
+    return Motion(transposed, transposed @ block[:, :3, 3:])
+
+
+def _advanced(motion: Motion, steps: int) -> Motion:
+    """So many steps as one, by doubling."""
+    step, noise = motion
+    whole, added = np.broadcast_to(np.eye(3), step.shape), np.zeros_like(noise)
+    while steps:
+        if steps & 1:
+            whole, added = step @ whole, step @ added @ step.swapaxes(1, 2) + noise
+        step, noise = step @ step, step @ noise @ step.swapaxes(1, 2) + noise
+        steps >>= 1
+    return Motion(whole, added)

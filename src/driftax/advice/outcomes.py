@@ -1,0 +1,140 @@
+"""What a configuration comes to on the surrogate, with errors carried from the measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from driftax.advice.linear import after, effective_rate, floor
+from driftax.advice.local_model import LocalModel, local_model, relative_errors
+from driftax.measurement import Measurement
+from driftax.measurement.curvature import stability_edge
+from driftax.measurement.estimates import Estimate
+from driftax.scaling.scaled import Scaled
+from driftax.scaling.settings import Number, Settings
+
+STEPS = 100  # of the run that was measured; a quadratic is not the loss for much longer
+
+
+class Outcome(NamedTuple):
+    """One configuration over the same examples.
+
+    Args:
+        name: of the rule, or of the change.
+        settings: the configuration.
+        speed: along flat directions, per example and over that of the run as it is.
+        descent: what the mean gradient takes off the loss, as far as it is more than the jitter of a settled run.
+        noise: what noise keeps above the minimum after those examples.
+        floor: what it keeps there in the end.
+        edge_share: the largest curvature over the one at which steps turn unstable.
+    """
+
+    name: str
+    settings: Settings
+    speed: Estimate
+    descent: Estimate
+    noise: Estimate
+    floor: Estimate
+    edge_share: Estimate
+
+    @property
+    def stable(self) -> bool:
+        """Whether the sharpest direction does not grow, as far as its curvature is known."""
+        return self.edge_share.value + 2 * self.edge_share.standard_error < 1
+
+
+def after_rules(
+    found: Measurement, settings: Settings, rules: Sequence[Scaled], steps: int = STEPS
+) -> list[Outcome]:
+    """The run as it is, then with every rule for another batch size, over the same examples.
+
+    Args:
+        found: a measurement with curvature.
+        settings: of the run.
+        rules: from `driftax.scale`; those with numbers out of range are left out.
+        steps: of the run, whose examples are those of all.
+
+    Raises:
+        DriftaxError: for a measurement without curvature, or one of another geometry.
+    """
+    usable = [one for one in rules if not _broken(one.settings)]
+    return _outcomes(found, [("now", settings), *((one.rule, one.settings) for one in usable)], steps)
+
+
+def after_changes(found: Measurement, settings: Settings, steps: int = STEPS) -> list[Outcome]:
+    """The run as it is, then with one of its numbers changed.
+
+    Raises:
+        DriftaxError: for a measurement without curvature, or one of another geometry.
+    """
+    numbers: list[tuple[str, str, Number]] = [
+        ("batch x 4", "batch", 4 * settings.batch),
+        ("batch / 4", "batch", settings.batch / 4),
+        ("learning rate x 2", "learning_rate", 2 * settings.learning_rate),
+        ("learning rate / 2", "learning_rate", settings.learning_rate / 2),
+    ]
+    if settings.b1:
+        numbers += [
+            (f"b1 = {b1:.3g}", "b1", b1)
+            for b1 in (max(1 - 2 * (1 - settings.b1), 0.0), 0.5 + settings.b1 / 2)
+        ]
+    if settings.weight_decay:
+        numbers.append(("weight decay x 4", "weight_decay", 4 * settings.weight_decay))
+    varied = [(name, replace(settings, **{key: value})) for name, key, value in numbers]  # type: ignore[arg-type]
+    return _outcomes(found, [("now", settings), *varied], steps)
+
+
+def _broken(settings: Settings) -> bool:
+    return any(value is not None and math.isnan(value) for value in (settings.b1, settings.b2))
+
+
+def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], steps: int) -> list[Outcome]:
+    model = local_model(found, configurations[0][1])
+    errors = relative_errors(found, model)
+    now = configurations[0][1]
+    examples = steps * now.batch
+
+    def outcome(name: str, settings: Settings) -> Outcome:
+        own = max(1, round(examples / settings.batch))
+
+        def told(value: Callable[[LocalModel], float]) -> Estimate:
+            return carried(value, model, errors)
+
+        return Outcome(
+            name,
+            settings,
+            told(lambda m: _per_example(m, settings) / _per_example(m, now)),
+            told(lambda m: after(m, settings, own, now).descent),
+            told(lambda m: after(m, settings, own, now).noise),
+            told(lambda m: floor(m, settings)),
+            told(lambda m: edge_share(m, settings)),
+        )
+
+    return [outcome(name, settings) for name, settings in configurations]
+
+
+def _per_example(model: LocalModel, settings: Settings) -> float:
+    return effective_rate(model, settings) / settings.batch
+
+
+def edge_share(model: LocalModel, settings: Settings) -> float:
+    """The largest curvature over the one at which steps turn unstable, at the batch size of the settings."""
+    averaged = settings.optimizer != "sgd"
+    edge = stability_edge(settings.learning_rate, settings.b1 or 0.0, averaged)
+    return float(model.curvature.max()) * model.growth(settings.batch) / edge
+
+
+def carried(value: Callable[[LocalModel], float], model: LocalModel, errors: dict[str, float]) -> Estimate:
+    """A function of the surrogate, its standard error to first order; nan where a part is not told from 0."""
+    best = value(model)
+    if not math.isfinite(best):
+        return Estimate(best, math.nan)
+    total = 0.0
+    for part, error in errors.items():
+        if math.isnan(error):
+            continue  # of a signal that is 0 in the surrogate, and has no say
+        ends = [value(model.varied(**{part: 1 + sign * error})) for sign in (-1, 1)]
+        total += (0.5 * (ends[1] - ends[0])) ** 2
+    return Estimate(best, math.sqrt(total))

@@ -1,0 +1,133 @@
+r"""How noise and signal are spread over the curvatures: a surrogate of the loss around the params.
+
+With `y = P^1/2 x` (P = 1 for SGD) the loss is a quadratic with Hessian `P^-1/2 H P^-1/2`, and what an equation says
+of its mean depends on two measures alone, whatever the directions are:
+
+    noise(d lambda) = tr(E_lambda Sigma'),      signal(d lambda) = g' E_lambda g',
+
+E the spectral projections, Sigma' and g' covariance and gradient in y. Both are found by Gaussian quadrature from
+Lanczos runs (stochastic Lanczos quadrature), started at random mixtures of gradients for the noise and at the mean
+gradient for the signal, those of half of the examples with the Hessian of the other half. They are kept on a few nodes.
+
+Source: golub1969 (quadrature by Lanczos); re-derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from driftax.measurement.curvature import Product, krylov
+from driftax.measurement.estimates import Estimate
+from driftax.measurement.gradient_moments import gradient_moments
+from driftax.measurement.units import gram
+
+_STEPS = 10  # of Lanczos: exact for polynomials of degree 19
+_MIXTURES = 2  # of the gradients of each half of the examples
+# Edges of the nodes, over the largest curvature: negative, flat, and half-decades.
+_EDGES = np.concatenate([[-np.inf, -1e-4], 10.0 ** np.arange(-4, 0.1, 0.5), [np.inf]])
+
+
+class Spectrum(NamedTuple):
+    """Noise and signal on curvatures, in the geometry of the optimizer.
+
+    Args:
+        curvature: of every node [node], of P^-1/2 H P^-1/2.
+        noise: of one example [node]; adds up to `covariance_trace`.
+        signal: [node]; adds up to `gradient_norm_squared`, or is 0 where that is not above 0.
+        gradient_norm_squared: of P^-1/2 grad.
+        covariance_trace: of P^-1/2 Sigma P^-1/2, of one example.
+        preconditioned: whether P is not 1.
+    """
+
+    curvature: np.ndarray
+    noise: np.ndarray
+    signal: np.ndarray
+    gradient_norm_squared: Estimate
+    covariance_trace: Estimate
+    preconditioned: bool
+
+
+def spectrum(
+    products: Sequence[Product],
+    gradients: np.ndarray,
+    chunks: np.ndarray,
+    scale: np.ndarray | None = None,
+    unit_size: int = 1,
+    data_size: int | None = None,
+    seed: int = 0,
+) -> Spectrum:
+    """The spectrum from two chunks of examples or more.
+
+    Args:
+        products: Hessians of the chunks.
+        gradients: of the units [n, dim].
+        chunks: of each unit, the number of its chunk [n]; units of higher numbers are not used.
+        scale: diagonal of P [dim]; 1 if left out.
+        unit_size: examples in a unit.
+        data_size: size of the data set, where units were drawn without replacement.
+        seed: of the mixtures.
+    """
+    half = np.ones(gradients.shape[1]) if scale is None else 1 / np.sqrt(scale)
+    rows = gradients * half.astype(gradients.dtype)
+    n, count = len(rows), len(products)
+    unseen = 1.0 if data_size is None else 1.0 - n * unit_size / data_size
+    moments = gradient_moments(gram(rows), unit_size, data_size, unseen)
+    random = np.random.default_rng(seed)
+
+    noises, signals, left = [], [], []
+    for parity in (0, 1):
+        part = rows[(chunks < count) & (chunks % 2 == parity)]
+        apply = _mean(products[1 - parity :: 2], half)
+        centred = part - part.mean(axis=0)
+        for _ in range(_MIXTURES):
+            signs = random.integers(0, 2, len(part)) * 2.0 - 1.0
+            noises.append(_quadrature(apply, signs @ centred / np.sqrt(len(part) - 1)))
+        signals.append(_quadrature(apply, part.mean(axis=0).astype(float)))
+        left.append((1 - (1 - unseen) * len(part) / n) / len(part))
+    top = max(float(nodes.max()) for nodes, _ in noises + signals)
+    noise = np.mean([_binned(*one, top) for one in noises], axis=0)
+    # The mean over some units has noise of its own, which is that of a unit over their number.
+    signal = np.mean([_binned(*one, top) for one in signals], axis=0) - np.mean(left) * noise
+    return Spectrum(
+        _centres(noises + signals, top),
+        _adding_up(noise, moments.covariance_trace.value),
+        _adding_up(np.maximum(signal, 0.0), max(moments.norm_squared.value, 0.0)),
+        moments.norm_squared,
+        moments.covariance_trace,
+        scale is not None,
+    )
+
+
+def _mean(products: Sequence[Product], half: np.ndarray) -> Product:
+    """P^-1/2 H P^-1/2, with the mean of some Hessians."""
+    return lambda vector: half * np.mean([product(half * vector) for product in products], axis=0)
+
+
+def _quadrature(apply: Product, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the spectral measure of a vector, which add up to its squared norm."""
+    size = float(vector @ vector)
+    if size == 0:
+        return np.zeros(1), np.zeros(1)
+    *_, (_, tridiagonal, _) = krylov(apply, vector, _STEPS)
+    nodes, vectors = np.linalg.eigh(tridiagonal)
+    return nodes, size * vectors[0] ** 2
+
+
+def _binned(nodes: np.ndarray, weights: np.ndarray, top: float) -> np.ndarray:
+    return np.histogram(nodes, _EDGES * top, weights=weights)[0]
+
+
+def _centres(measures: Sequence[tuple[np.ndarray, np.ndarray]], top: float) -> np.ndarray:
+    """The mean curvature in every bin, or its middle where nothing is."""
+    nodes, weights = (np.concatenate(part) for part in zip(*measures, strict=True))
+    mass, first = _binned(nodes, weights, top), _binned(nodes, weights * nodes, top)
+    inner = _EDGES[1:-1] * top
+    middles = np.concatenate([inner[:1], 0.5 * (inner[1:] + inner[:-1]), inner[-1:]])
+    return np.where(mass > 0, first / np.where(mass > 0, mass, 1.0), middles)
+
+
+def _adding_up(weights: np.ndarray, total: float) -> np.ndarray:
+    return weights * (total / weights.sum()) if weights.sum() > 0 else np.zeros_like(weights)
