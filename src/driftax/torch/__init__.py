@@ -12,8 +12,9 @@ from driftax._errors import DriftaxError
 
 if TYPE_CHECKING:
     from driftax.torch.probe import NoiseProbe as NoiseProbe
+    from driftax.torch.rehearsing import svag_check as svag_check
 
-_HOME = {"NoiseProbe": "probe"}
+_HOME = {"NoiseProbe": "probe", "svag_check": "rehearsing"}
 __all__ = list(_HOME)
 
 

@@ -1,0 +1,95 @@
+r"""The verdict of a rehearsal: whether the equation follows the optimizer from a checkpoint.
+
+SVAG with factor m takes steps m times as small whose noise is m times as large, which is m times as near to the
+equation: the mean loss after the same time is `L_m = L + c / m + o(1/m)`, so that the equation's own is found by a
+line in 1/m through 1 (the optimizer) and the factors.
+
+Source: li2021, Theorem 4.3 (convergence to the equation); malladi2022 (RMSprop and Adam).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+VALID, INVALID, INCONCLUSIVE = "valid", "not valid", "inconclusive"
+
+
+class Rehearsal(NamedTuple):
+    """What a rehearsal found.
+
+    Args:
+        verdict: valid, not valid or inconclusive.
+        distance: of the equation's mean loss from the optimizer's, the largest over the looks, over `scale`.
+        standard_error: of the distance there.
+        tolerance: up to which an equation is valid.
+        scale: range of the optimizer's mean loss plus the deviation of one member at the end.
+        looks: optimizer steps at which losses were taken [look].
+        means: mean loss of every factor [look]; factor 1 is the optimizer.
+        errors: standard errors of the differences from the optimizer [look].
+        members: of every factor.
+        reason: what decided the verdict, or what would.
+    """
+
+    verdict: str
+    distance: float
+    standard_error: float
+    tolerance: float
+    scale: float
+    looks: np.ndarray
+    means: dict[int, np.ndarray]
+    errors: dict[int, np.ndarray]
+    members: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the equation is {self.verdict} here: {self.reason}"
+
+
+def rehearsal(
+    losses: Mapping[int, np.ndarray], looks: np.ndarray, tolerance: float = 0.1, false_alarm: float = 1e-3
+) -> Rehearsal:
+    """Judges the losses of SVAG continuations.
+
+    Args:
+        losses: of every factor [member, look]; factor 1 is the optimizer, the others follow the equation better.
+        looks: optimizer steps [look].
+        tolerance: largest distance of a valid equation, over range and spread of the loss.
+        false_alarm: probability that noise alone makes a verdict, over all looks (Bonferroni).
+    """
+    base = losses[1]
+    factors = sorted(m for m in losses if m > 1)
+    members, count = base.shape
+    means = {m: values.mean(axis=0) for m, values in losses.items()}
+    differences = {m: losses[m] - base for m in factors}
+    errors = {m: values.std(axis=0, ddof=1) / math.sqrt(members) for m, values in differences.items()}
+    scale = float(np.ptp(means[1]) + base[:, -1].std(ddof=1))
+
+    def found(verdict: str, distance: float, error: float, reason: str) -> Rehearsal:
+        given = tolerance, scale, np.asarray(looks), means, errors, members
+        return Rehearsal(verdict, distance, error, *given, reason)
+
+    lost = [m for m, values in losses.items() if not np.all(np.isfinite(values))]
+    if lost:
+        who = "the optimizer itself" if 1 in lost else f"SVAG with factor {lost[0]}"
+        return found(INVALID, math.inf, math.nan, f"{who} diverged")
+    # Least squares through 0 in x = 1 - 1/m, member by member: the factors share the optimizer's losses.
+    weights = {m: 1 - 1 / m for m in factors}
+    total = sum(x * x for x in weights.values())
+    apart = sum(x * differences[m] for m, x in weights.items()) / total
+    mean, error = apart.mean(axis=0) / scale, apart.std(axis=0, ddof=1) / math.sqrt(members) / scale
+    place = int(np.argmax(np.abs(mean)))
+    reach = float(stats.t.ppf(1 - false_alarm / (2 * count), members - 1))
+    distance, spread = float(abs(mean[place])), float(error[place])
+    told = f"mean losses {100 * distance:.2g} % apart (standard error {100 * spread:.2g} %), tolerance {100 * tolerance:g} %"
+    if np.all(np.abs(mean) + reach * error <= tolerance):
+        return found(VALID, distance, spread, told)
+    if np.any(np.abs(mean) - reach * error > tolerance):
+        return found(INVALID, distance, spread, f"{told}; take smaller steps, or trust the optimizer alone")
+    widest = float(np.max(error))
+    needed = math.ceil(members * (2 * reach * widest / tolerance) ** 2)
+    return found(INCONCLUSIVE, distance, spread, f"{told}; about members={max(needed, 2 * members)} would tell")
