@@ -293,6 +293,13 @@ def test_wrapped_models_are_unwrapped():
     assert found.groups == probe_of(model).measure().groups
 
 
+def test_signal_ratios_are_those_of_a_step_which_may_take_several_batches():
+    one, four = (probe_of(network(), units=96, accumulate=number).measure() for number in (1, 4))
+    assert (one.data.attrs["batch"], four.data.attrs["batch"]) == (8, 32)
+    ratios = [found.estimate("signal_ratio_squared").value for found in (one, four)]
+    assert ratios[1] == pytest.approx(4 * ratios[0])
+
+
 def test_a_list_of_batches_is_a_data_set():
     dataset = data()
     batches = [tuple(tensor[i : i + 12] for tensor in dataset.tensors) for i in range(0, 96, 12)]
@@ -406,6 +413,7 @@ WRONG = {
     "unit": (lambda: probe_of(network(), unit="all"), "'all'", "unit=1"),
     "budget": (lambda: probe_of(network(), budget="a lot"), "'a lot'", 'budget="5%"'),
     "every": (lambda: probe_of(network(), every=0), "every = 0", "every=100"),
+    "accumulate": (lambda: probe_of(network(), accumulate=0), "accumulate = 0", "a number of batches"),
     "mode": (lambda: probe_of(network(), mode="test"), "no such mode", "eval"),
     "optimizer": (
         lambda: probe_of(network(), optimizer=torch.optim.SGD(network().parameters(), 0.1)),

@@ -52,7 +52,9 @@ def _class() -> type:
             from driftax.torch import NoiseProbe
 
             optimizer = trainer.optimizers[0] if len(trainer.optimizers) == 1 else None
-            given = {"optimizer": optimizer, **self.options}
+            # All processes share a step.
+            together = trainer.accumulate_grad_batches * trainer.world_size
+            given = {"optimizer": optimizer, "accumulate": together, **self.options}
             self.probe = NoiseProbe(pl_module, self.loss_fn, trainer.train_dataloader, **given)
             self._steps = trainer.global_step
 

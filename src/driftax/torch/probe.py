@@ -41,8 +41,9 @@ class NoiseProbe:
             preconditioned curvature. Otherwise groups are top-level modules.
         units: gradients n that are compared, 8 or more. Standard errors fall like 1/sqrt(n).
         unit: examples whose gradients are averaged in a unit, or "batch" for the loader's batch size.
-        batch: examples in a step of the optimizer, for signal ratios and phases; the loader's batch size if left
-            out.
+        batch: examples in a step of the optimizer, for signal ratios and phases; the loader's batch size times
+            `accumulate` if left out.
+        accumulate: batches of the loader whose gradients make one step of the optimizer.
         mode: "train", in which the model must be found, or "eval".
         replace: draw examples with replacement; without it, as is the default, an example occurs in one unit.
         tails: fit the tails.
@@ -81,6 +82,7 @@ class NoiseProbe:
         units: int = 64,
         unit: int | str = 1,
         batch: int | None = None,
+        accumulate: int = 1,
         mode: str = "train",
         replace: bool = False,
         tails: bool = True,
@@ -104,7 +106,7 @@ class NoiseProbe:
         settings = Settings(
             units=units,
             unit_size=size,
-            batch=batch or examples.batch_size or size,
+            batch=batch or _accumulated(accumulate, examples.batch_size or size),
             whole_batch=unit == "batch",
             mode=mode,
             replace=replace,
@@ -179,3 +181,11 @@ def _unit_size(unit: int | str, batch_size: int | None) -> int:
         instead = "unit=1 for single examples, a number of examples, or unit='batch'"
         raise DriftaxError("NoiseProbe(unit=...)", f"unit = {unit!r}", instead)
     return unit
+
+
+def _accumulated(batches: int, size: int) -> int:
+    """Examples in a step of several batches."""
+    if isinstance(batches, bool) or not isinstance(batches, int) or batches < 1:
+        found = f"accumulate = {batches!r}"
+        raise DriftaxError("NoiseProbe(accumulate=...)", found, "accumulate=4, a number of batches")
+    return batches * size

@@ -59,7 +59,9 @@ def _class() -> type:
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             from driftax.torch import NoiseProbe
 
-            options = {"optimizer": given.get("optimizer"), **self.options}
+            # All processes share a step.
+            together = args.gradient_accumulation_steps * args.world_size
+            options = {"optimizer": given.get("optimizer"), "accumulate": together, **self.options}
             self.probe = NoiseProbe(given["model"], self.loss_fn, given["train_dataloader"], **options)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
