@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+_REACH = 3.0  # standard errors of a verdict from many members
 VALID, INVALID, INCONCLUSIVE = "valid", "not valid", "inconclusive"
 
 
@@ -51,7 +52,7 @@ class Rehearsal(NamedTuple):
 
 
 def rehearsal(
-    losses: Mapping[int, np.ndarray], looks: np.ndarray, tolerance: float = 0.1, false_alarm: float = 1e-3
+    losses: Mapping[int, np.ndarray], looks: np.ndarray, tolerance: float = 0.1, false_alarm: float = 0.01
 ) -> Rehearsal:
     """Judges the losses of SVAG continuations.
 
@@ -64,10 +65,11 @@ def rehearsal(
     base = losses[1]
     factors = sorted(m for m in losses if m > 1)
     members, count = base.shape
-    means = {m: values.mean(axis=0) for m, values in losses.items()}
-    differences = {m: losses[m] - base for m in factors}
-    errors = {m: values.std(axis=0, ddof=1) / math.sqrt(members) for m, values in differences.items()}
-    scale = float(np.ptp(means[1]) + base[:, -1].std(ddof=1))
+    with np.errstate(invalid="ignore"):  # of members that diverged
+        means = {m: values.mean(axis=0) for m, values in losses.items()}
+        differences = {m: losses[m] - base for m in factors}
+        errors = {m: values.std(axis=0, ddof=1) / math.sqrt(members) for m, values in differences.items()}
+        scale = float(np.ptp(means[1]) + base[:, -1].std(ddof=1))
 
     def found(verdict: str, distance: float, error: float, reason: str) -> Rehearsal:
         given = tolerance, scale, np.asarray(looks), means, errors, members
@@ -85,11 +87,13 @@ def rehearsal(
     place = int(np.argmax(np.abs(mean)))
     reach = float(stats.t.ppf(1 - false_alarm / (2 * count), members - 1))
     distance, spread = float(abs(mean[place])), float(error[place])
-    told = f"mean losses {100 * distance:.2g} % apart (standard error {100 * spread:.2g} %), tolerance {100 * tolerance:g} %"
+    told = f"mean losses {100 * distance:.2g} % apart (standard error {100 * spread:.2g} %), "
+    told += f"tolerance {100 * tolerance:g} %"
     if np.all(np.abs(mean) + reach * error <= tolerance):
         return found(VALID, distance, spread, told)
     if np.any(np.abs(mean) - reach * error > tolerance):
         return found(INVALID, distance, spread, f"{told}; take smaller steps, or trust the optimizer alone")
-    widest = float(np.max(error))
-    needed = math.ceil(members * (2 * reach * widest / tolerance) ** 2)
-    return found(INCONCLUSIVE, distance, spread, f"{told}; about members={max(needed, 2 * members)} would tell")
+    needed = math.ceil(members * (2 * _REACH * spread / tolerance) ** 2)
+    return found(
+        INCONCLUSIVE, distance, spread, f"{told}; about members={max(needed, 2 * members)} would tell"
+    )

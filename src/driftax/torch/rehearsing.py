@@ -21,7 +21,7 @@ from driftax.torch.passes import to_device
 from driftax.torch.preserved import preserved
 
 _ASKED = "svag_check(model, loss_fn, loader, optimizer)"
-_LOOKS = 5
+_LOOKS = 4
 _SECOND_MOMENTS = ("exp_avg_sq", "square_avg")  # grow like the noise
 
 
@@ -96,7 +96,14 @@ class _Run:
     """Continuations of one checkpoint."""
 
     def __init__(
-        self, model: Any, loss_fn: Any, examples: Examples, optimizer: Any, batch: int, looked_at: int, seed: int
+        self,
+        model: Any,
+        loss_fn: Any,
+        examples: Examples,
+        optimizer: Any,
+        batch: int,
+        looked_at: int,
+        seed: int,
     ):
         self.model, self.loss_fn, self.examples, self.optimizer = model, loss_fn, examples, optimizer
         self.batch, self.seed = batch, seed
@@ -148,7 +155,9 @@ def _rules(optimizer: Any, batch: int) -> list[Settings]:
         raise DriftaxError(f"{_ASKED} of {name}", "no SVAG is known for it", "SGD, RMSprop, Adam or AdamW")
     flags = [flag for flag in ("amsgrad", "centered", "nesterov") if optimizer.param_groups[0].get(flag)]
     if flags:
-        raise DriftaxError(f"{_ASKED} of {name}", f"{flags[0]}=True, of which no SVAG is known", f"{flags[0]}=False")
+        raise DriftaxError(
+            f"{_ASKED} of {name}", f"{flags[0]}=True, of which no SVAG is known", f"{flags[0]}=False"
+        )
     return groups * len(optimizer.param_groups) if len(groups) == 1 else groups
 
 
