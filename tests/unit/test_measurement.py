@@ -18,7 +18,7 @@ from driftax.measurement.curvature import (
     top_eigenvalues,
 )
 from driftax.measurement.curvature_result import Curvature
-from driftax.measurement.estimates import quantile
+from driftax.measurement.estimates import Estimate, interval, quantile, shape_of
 from driftax.measurement.gradient_moments import gradient_moments, mean_spread, squared_covariance
 from driftax.measurement.hill import hill
 from driftax.measurement.noise_scale import noise_scale
@@ -414,3 +414,19 @@ def test_files_of_something_else_are_refused(tmp_path):
     path.write_bytes(b"no netCDF")
     with pytest.raises(DriftaxError, match="a file written by save"):
         Measurement.load(path)
+
+
+def test_intervals_of_skewed_units_hold_the_truth():
+    """Means of 64 exponential numbers: Student's intervals hold the truth 93.3 % of the time, these about 95 %."""
+    draws = random(3).exponential(size=(4000, 64))
+    hits = 0
+    for row in draws:
+        left = (row.sum() - row) / 63
+        low, high = interval(Estimate(row.mean(), row.std(ddof=1) / 8), 64, shape_of(left))
+        hits += low <= 1 <= high
+    assert abs(hits / 4000 - 0.95) < Z * math.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_without_skewness_an_interval_is_students():
+    low, high = interval(Estimate(2.0, 0.5), 20)
+    assert (low, high) == pytest.approx((2 - 0.5 * quantile(20), 2 + 0.5 * quantile(20)))

@@ -12,10 +12,11 @@ import xarray as xr
 
 from driftax._errors import DriftaxError
 from driftax.measurement.aggregation import Tail, farthest, verdict
-from driftax.measurement.estimates import Estimate, quantile
+from driftax.measurement.estimates import Estimate, Shape, interval, quantile
 from driftax.measurement.noise_scale import noise_scale
 
 ERROR = "_standard_error"
+_SHAPE = ("_skewness", "_kurtosis")
 _HIDDEN = ("norm_trace_covariance", "spectrum_")  # of use to other functions alone
 
 
@@ -64,7 +65,8 @@ class Measurement:
     def interval(self, quantity: str, group: str | None = "total", **place: Any) -> tuple[float, float]:
         """The 95 % interval of a number: Student's, or Fieller's for the noise scale.
 
-        Its degrees of freedom are the units less one; for curvature the chunks of examples less one.
+        Its degrees of freedom are the units less one; for curvature the chunks of examples less one. Those of norm and
+        covariance trace allow for skewed units.
 
         Raises:
             DriftaxError: for a quantity or place that was not measured.
@@ -74,8 +76,11 @@ class Measurement:
             return self.noise_scale_interval(str(group))
         chunked = "eigenvalue" in quantity or "hessian" in quantity or quantity == "edge_share"
         free = self.data.attrs["curvature_degrees_of_freedom" if chunked else "degrees_of_freedom"]
-        half = quantile(max(int(free), 1) + 1) * found.standard_error
-        return found.value - half, found.value + half
+        if f"{quantity}_skewness" not in self.data:
+            return interval(found, max(int(free), 1) + 1)
+        row = self.data.sel(group=group)
+        shape = Shape(float(row[f"{quantity}_skewness"]), float(row[f"{quantity}_kurtosis"]))
+        return interval(found, int(free) + 1, shape)
 
     def noise_scale_interval(self, group: str = "total") -> tuple[float, float]:
         """The 95 % interval of the noise scale; its upper end is inf where the gradient is not told from 0."""
@@ -106,7 +111,7 @@ class Measurement:
         """All numbers under flat names such as `noise_scale/total`, for any logger."""
         flat: dict[str, float] = {}
         for name, row in self.data.items():
-            if str(name).startswith(_HIDDEN):
+            if str(name).startswith(_HIDDEN) or str(name).endswith(_SHAPE):
                 continue
             for index in np.ndindex(row.shape):
                 places = [

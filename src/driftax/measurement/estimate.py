@@ -14,7 +14,7 @@ from driftax import __version__
 from driftax.measurement._value import Measurement, with_noise_scale
 from driftax.measurement.aggregation import BLOCKS, aggregation
 from driftax.measurement.curvature_result import Curvature
-from driftax.measurement.estimates import Estimate
+from driftax.measurement.estimates import Estimate, Shape
 from driftax.measurement.gradient_moments import gradient_moments
 from driftax.measurement.hill import FRACTIONS, hill
 from driftax.measurement.noise_deviation import noise_deviation_sum
@@ -102,6 +102,10 @@ def _pair(name: str, found: Estimate) -> dict[str, float]:
     return {name: found.value, f"{name}_standard_error": found.standard_error}
 
 
+def _shape(name: str, found: Shape) -> dict[str, float]:
+    return {f"{name}_skewness": found.skewness, f"{name}_kurtosis": found.kurtosis}
+
+
 def _pairs(name: str, found: Sequence[Estimate]) -> dict[str, list[float]]:
     return {
         name: [one.value for one in found],
@@ -116,6 +120,8 @@ def _moments(group: GroupUnits, units: Units) -> dict[str, Any]:
         "parameters": group.dim,
         **_pair("gradient_norm_squared", found.norm_squared),
         **_pair("covariance_trace", found.covariance_trace),
+        **_shape("gradient_norm_squared", found.norm_shape),
+        **_shape("covariance_trace", found.trace_shape),
         "norm_trace_covariance": float(found.covariance[0, 1]),
         **_pair("noise_deviation_sum", noise_deviation_sum(group.columns, group.dim, *given)),
     }

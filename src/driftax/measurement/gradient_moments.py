@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from driftax.measurement.estimates import Estimate, jackknife_covariance, root
+from driftax.measurement.estimates import NORMAL, Estimate, Shape, jackknife_covariance, root, shape_of
 
 
 class GradientMoments(NamedTuple):
@@ -29,11 +29,14 @@ class GradientMoments(NamedTuple):
         norm_squared: of the mean gradient, [gradient]^2; may be negative where noise dominates.
         covariance_trace: of the gradient of one example, [gradient]^2.
         covariance: of the two estimates in this order [2, 2].
+        norm_shape, trace_shape: of what a unit adds to them.
     """
 
     norm_squared: Estimate
     covariance_trace: Estimate
     covariance: np.ndarray
+    norm_shape: Shape = NORMAL
+    trace_shape: Shape = NORMAL
 
 
 def gradient_moments(
@@ -70,6 +73,8 @@ def gradient_moments(
         Estimate(float(norm), root(covariance[0, 0])),
         Estimate(float(scale * spread), root(covariance[1, 1])),
         covariance,
+        shape_of(left[:, 0]),
+        shape_of(left[:, 1]),
     )
 
 
