@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from driftax._errors import DriftaxError as DriftaxError
+    from driftax.advice.forecast import forecast as forecast
     from driftax.bridge.torch_optimizers import from_torch as from_torch
     from driftax.chain import Chain as Chain
     from driftax.compare.choose import choose_model as choose_model
@@ -100,6 +101,7 @@ _HOME = {
     "choose_model": "compare.choose",
     "Measurement": "measurement",
     "measure": "measurement.of_jax",
+    "forecast": "advice.forecast",
 }
 
 __all__ = [*_HOME, "__version__"]
