@@ -2,8 +2,8 @@
 
 The character transformer of `benchmarks.training_rules` is trained and measured once; from that checkpoint, with the
 optimizer's state, it goes on with one number changed at a time and over the same examples. Compared is the loss on
-fixed examples minus that of the run that goes on unchanged, over seeds of the order of examples, with the loss that
-noise is expected to keep. What is beyond that is descent along flat directions, at `speed` times that of the run.
+fixed examples minus that of the run that goes on unchanged, over seeds of the order of examples. Expected are the loss
+that noise keeps, by the measurement, and `speed` times the slope of the unchanged run for the flat directions.
 
     DRIFTAX_DATA=... python -m benchmarks.forecasts --seeds 8
 """
@@ -26,39 +26,47 @@ from driftax.scaling import Settings
 from driftax.torch import NoiseProbe
 
 _LOOKED_AT = 1024  # examples
+_LATER, _MIDDLE = slice(5, 10), 0.8  # looks that are averaged, and how far along the way they are on average
 
 
-def _go_on(model: Model, optimizer: Any, data: dict[str, Any], settings: Settings, examples: int, seed: int):
-    """Steps in place, and the mean of the loss over the last half of them."""
+def _go_on(
+    model: Model, optimizer: Any, data: dict[str, Any], settings: Settings, examples: int, seed: int
+) -> list[float]:
+    """Steps in place, and the loss at every tenth of the way."""
     for group in optimizer.param_groups:
         group.update(
             lr=settings.learning_rate, betas=(settings.b1, settings.b2), weight_decay=settings.weight_decay
         )
     batch, random, looks = int(settings.batch), np.random.default_rng([seed, 1]), []
     steps = examples // batch
-    for step in range(steps):
+    at = {steps * tenth // 10 for tenth in range(1, 11)}
+    for step in range(1, steps + 1):
         index = torch.from_numpy(random.integers(len(data["inputs"]), size=batch))
         optimizer.zero_grad()
         _loss(model, (data["inputs"][index], data["labels"][index])).backward()
         optimizer.step()
-        if step >= steps // 2 and step % max(1, 256 // batch) == 0:
+        if step in at:
             with torch.no_grad():
                 looks.append(float(_loss(model, data["looked_at"])))
-    return float(np.mean(looks)) if looks else np.nan
+    return looks
 
 
 def _continued(state: Any, data: dict[str, Any], settings: Settings, examples: int, seeds: int) -> np.ndarray:
-    losses = []
+    losses = []  # [seed, look]
     for seed in range(seeds):
         model, optimizer = copy.deepcopy(state)
         losses.append(_go_on(model, optimizer, data, settings, examples, seed))
     return np.array(losses)
 
 
+def _mean(values: np.ndarray) -> str:
+    return with_error(float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forecasts")
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=50, help="of the run, whose examples are those of all")
+    parser.add_argument("--steps", type=int, default=100, help="of the run, whose examples are those of all")
     parser.add_argument("--trained", type=int, default=400, help="steps before the measurement")
     parser.add_argument("--units", type=int, default=128)
     asked = parser.parse_args()
@@ -82,16 +90,19 @@ def main() -> None:
     measured = probe.measure()
     print(f"measured in {time.perf_counter() - begun:.0f} s", flush=True)
     examples = asked.steps * int(_BASE.batch)
-    # Losses are means over the second half: what is expected is taken at three quarters.
-    outcomes = after_changes(measured, _BASE, max(1, 3 * asked.steps // 4))
+    # Losses are means over the second half: what is expected is taken at its middle.
+    outcomes = after_changes(measured, _BASE, max(1, round(_MIDDLE * asked.steps)))
     base = _continued((model, optimizer), data, _BASE, examples, asked.seeds)
-    print(f"unchanged: loss {with_error(base.mean(), base.std(ddof=1) / np.sqrt(len(base)))}\n")
-    print("| change | noise, expected | speed | loss, measured | of the edge |\n|---|---|---|---|---|")
+    # Over one way; its first tenth still remembers the jitter of the checkpoint.
+    slopes = np.polyfit(np.arange(0.2, 1.01, 0.1), base[:, 1:].T, 1)[0]
+    print(f"unchanged: loss {_mean(base[:, _LATER].mean(axis=1))}, slope over the way {_mean(slopes)}\n")
+    print("| change | noise | speed | expected | measured | of the edge |\n|---|---|---|---|---|---|")
     for one in outcomes[1:]:
-        apart = _continued((model, optimizer), data, one.settings, examples, asked.seeds) - base
-        told = with_error(apart.mean(), apart.std(ddof=1) / np.sqrt(len(apart)))
-        expected = with_error(one.noise.value - outcomes[0].noise.value, one.noise.standard_error)
-        cells = [one.name, expected, f"{one.speed.value:.2f}", told, f"{one.edge_share.value:.2f}"]
+        apart = (_continued((model, optimizer), data, one.settings, examples, asked.seeds) - base)[:, _LATER]
+        noise = one.noise.value - outcomes[0].noise.value
+        flat = _MIDDLE * (one.speed.value - 1) * slopes.mean()
+        cells = [one.name, with_error(noise, one.noise.standard_error), f"{one.speed.value:.2f}"]
+        cells += [f"{noise + flat:+.4f}", _mean(apart.mean(axis=1)), f"{one.edge_share.value:.2f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
