@@ -89,19 +89,24 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
     curvature, noise, signal = (
         found.data[f"spectrum_{name}"].values for name in ("curvature", "noise", "signal")
     )
+    # Nodes come from half of the examples, whose largest curvature is larger than that of all.
+    largest = max(_top(found, preconditioned).value, 0.0) / max(float(curvature.max()), 1e-300)
     batch = float(found.data.attrs["batch"])
-    return LocalModel(np.maximum(curvature, 0.0), noise, signal, batch, preconditioned)
+    return LocalModel(largest * np.maximum(curvature, 0.0), noise, signal, batch, preconditioned)
 
 
 def relative_errors(found: Measurement, model: LocalModel) -> dict[str, float]:
     """Relative standard errors of curvature, noise and signal; nan where one is not told from 0."""
-    top = found.estimate("preconditioned_eigenvalue" if model.preconditioned else "eigenvalue", rank=0)
     parts = {
-        "curvature": top,
+        "curvature": _top(found, model.preconditioned),
         "noise": found.estimate("preconditioned_covariance_trace"),
         "signal": found.estimate("preconditioned_gradient_norm_squared"),
     }
     return {name: _relative(one) for name, one in parts.items()}
+
+
+def _top(found: Measurement, preconditioned: bool) -> Estimate:
+    return found.estimate("preconditioned_eigenvalue" if preconditioned else "eigenvalue", rank=0)
 
 
 def _relative(one: Estimate) -> float:

@@ -165,6 +165,7 @@ def _curvature(curvature: Curvature | None, groups: list[str]) -> dict[str, Any]
         if values is not None:
             found |= {key: ("rank", row) for key, row in _pairs(name, values.values).items()}
             found[f"{name}_residual"] = ("rank", values.residuals)
+            found[f"{name}_of_sample"] = ("rank", values.of_sample)
     if (spread := curvature.spectrum) is not None:
         found |= {f"spectrum_{name}": ("node", getattr(spread, name)) for name in _ON_NODES}
         found["spectrum_preconditioned"] = ((), float(spread.preconditioned))

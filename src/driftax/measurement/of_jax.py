@@ -110,10 +110,13 @@ def measure(
     if curvature:
         tell(0.5, "curvature")
         chunks = _chunk_of(count)
+        unseen = 1.0 if data_size is None else 1.0 - count * unit_size / data_size
         products, whole = _products(model, units, order, pass_size)
 
         def top(scale: np.ndarray | None) -> Eigenvalues:
-            return top_eigenvalues(products, dim, eigenvalues, scale=scale, seed=seed, whole=whole)
+            return top_eigenvalues(
+                products, dim, eigenvalues, scale=scale, seed=seed, whole=whole, unseen=unseen
+            )
 
         diagonal = None if preconditioner is None else _diagonal(preconditioner, moving, order)
         found = Curvature(

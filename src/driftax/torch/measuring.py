@@ -13,7 +13,12 @@ from torch.utils._pytree import tree_leaves
 
 from driftax._errors import DriftaxError
 from driftax.measurement._value import Measurement
-from driftax.measurement.curvature import hessian_covariance_trace, hessian_trace, top_eigenvalues
+from driftax.measurement.curvature import (
+    Eigenvalues,
+    hessian_covariance_trace,
+    hessian_trace,
+    top_eigenvalues,
+)
 from driftax.measurement.curvature_result import Curvature
 from driftax.measurement.estimate import estimate
 from driftax.measurement.spectrum import spectrum
@@ -198,11 +203,16 @@ class Measuring:
         everything = {**groups, TOTAL: slice(0, dim)}
         edge = optimizer_edge(self.optimizer, self.parameters) if self.optimizer is not None else None
         scale = None if edge is None else edge.scale
+        unseen = 1.0 if data_size is None else 1.0 - index.size / data_size
+
+        def top(scale: np.ndarray | None) -> Eigenvalues:
+            return top_eigenvalues(products, dim, scale=scale, seed=seed, unseen=unseen)
+
         return Curvature(
             chunks=len(products),
             trace=hessian_trace(products, everything, seed=seed),
-            eigenvalues=top_eigenvalues(products, dim, seed=seed),
-            preconditioned=None if scale is None else top_eigenvalues(products, dim, scale=scale, seed=seed),
+            eigenvalues=top(None),
+            preconditioned=None if scale is None else top(scale),
             hessian_covariance_trace=hessian_covariance_trace(
                 products, gradients.astype(np.float64), chunks, self.settings.unit_size
             ),
