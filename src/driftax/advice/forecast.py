@@ -75,12 +75,13 @@ def _batch_over_scale(found: Measurement, settings: Settings) -> Forecast:
     ratio = settings.batch / scale
     ends = settings.batch / high, settings.batch / low if low > 0 else math.inf
     verdict = "in between, where no rule keeps both descent and noise"
-    if ends[1] <= MOSTLY_NOISE:
+    unknown = ends[0] <= MOSTLY_NOISE and ends[1] >= MOSTLY_SIGNAL
+    if unknown or not math.isfinite(ratio):
+        verdict = "not resolved: more units, or more measurements"
+    elif ends[1] <= MOSTLY_NOISE:
         verdict = "noise dominates a step, and the square-root rules hold"
     elif ends[0] >= MOSTLY_SIGNAL:
         verdict = "the gradient dominates a step, and the linear rule of normalised steps holds"
-    elif ends[0] <= MOSTLY_NOISE and ends[1] >= MOSTLY_SIGNAL:
-        verdict = "not resolved: more units, or more measurements"
     told = Validity.OK if math.isfinite(ratio) else Validity.OUT_OF_RANGE
     name, source = "batch over gradient noise scale", "mccandlish2018, Appendix A"
     return Forecast("batch_over_scale", name, ratio, *ends, told.value, verdict, source)
@@ -101,8 +102,8 @@ def _phases(found: Measurement, settings: Settings) -> list[Forecast]:
         value = found.estimate("phase_share", phase=phase).value
         low, high = found.interval("phase_share", phase=phase)
         name = f"share of parameters in phase {phase} ({word})"
-        ends = max(low, 0.0), min(high, 1.0)
-        rows.append(Forecast(f"phase_{phase}", name, value, *ends, "ok", "", _PHASES))
+        value, low, high = (round(one, 4) for one in (value, max(low, 0.0), min(high, 1.0)))
+        rows.append(Forecast(f"phase_{phase}", name, value, low, high, "ok", "", _PHASES))
     return rows
 
 
@@ -110,22 +111,27 @@ def _floor(model: LocalModel, errors: dict[str, float], settings: Settings) -> l
     """What noise adds to the loss in the end, and whether the run is there already."""
     wobble = carried(lambda m: float(floor_gradient(m, settings).sum()), model, errors)
     signal = float(model.signal.sum())
-    share = Estimate(math.nan, math.nan)
-    verdict, reason = Validity.OK, "the mean gradient is not told from 0"
+    share, spread = Estimate(math.nan, math.nan), math.inf
     if signal > 0:
-        share = Estimate(
-            wobble.value / signal,
-            wobble.value / signal * math.hypot(_relative(wobble), errors["signal"]),
-        )
-        settled = signal <= _SETTLED * wobble.value
-        verdict = Validity.OK if settled else Validity.DOUBTFUL
-        where = "settled" if settled else "still descending, and the quadratic may change before"
-        reason = f"the gradient is {signal / wobble.value:.2g} times that of the floor: {where}"
+        size = wobble.value / signal
+        share = Estimate(size, size * math.hypot(_relative(wobble), errors["signal"]))
+        spread = _NORMAL * errors["signal"] * signal
+    verdict, reason = _settled(signal - spread, signal + spread, wobble.value)
     level = carried(lambda m: floor(m, settings), model, errors)
     return [
         _row("floor", "loss that noise keeps above the minimum", level, verdict, reason),
         _row("wobble", "squared gradient of a settled run over the measured one", share, verdict, reason),
     ]
+
+
+def _settled(low: float, high: float, jitter: float) -> tuple[Validity, str]:
+    """Whether a squared gradient between two ends is that of a settled run, whose jitter it is."""
+    if high <= _SETTLED * jitter:
+        return Validity.OK, f"settled: the squared gradient is at most {high / jitter:.2g} times its jitter"
+    if low > _SETTLED * jitter:
+        words = f"descending: the squared gradient is at least {low / jitter:.2g} times the jitter of a settled run"
+        return Validity.DOUBTFUL, words
+    return Validity.DOUBTFUL, "not resolved whether the run has settled: more units, or more measurements"
 
 
 def _ahead(model: LocalModel, errors: dict[str, float], settings: Settings, steps: int) -> list[Forecast]:

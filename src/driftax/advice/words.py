@@ -42,11 +42,15 @@ def answers(
 
 
 def _looks(found: Measurement, of: dict[str, Forecast]) -> list[str]:
-    ratio, floor = of["batch_over_scale"], of["floor"]
-    scale = found.estimate("noise_scale")
+    ratio, floor, scale = of["batch_over_scale"], of["floor"], found.estimate("noise_scale")
+    batches = f"A batch over the gradient noise scale: {ratio.reason}."
+    if math.isfinite(ratio.value):
+        size = with_error(*scale) if math.isfinite(scale.standard_error) else short(scale.value)
+        batches = (
+            f"A batch is {ranged(ratio)} times the gradient noise scale ({size} examples): {ratio.reason}."
+        )
     lines = [
-        f"A batch of this run is {ranged(ratio)} gradient noise scales "
-        f"({with_error(*scale) if math.isfinite(scale.standard_error) else 'not resolved'} examples): {ratio.reason}.",
+        batches,
         f"Gradient noise holds the loss {ranged(floor)} above where it could be; half of that builds up within "
         f"{_three(of['half_time'].value)} steps ({_three(of['half_time_examples'].value)} examples).",
     ]
@@ -67,8 +71,8 @@ def _limits(of: dict[str, Forecast]) -> list[str]:
         lines.append(
             f"Not curvature: the sharpest direction stands at {ranged(edge)} of the edge of stability."
         )
-    if math.isnan(wobble.value):
-        lines.append("Whether the run still descends is not resolved: the mean gradient is not told from 0.")
+    if wobble.reason.startswith("not resolved"):
+        lines.append(f"Noise or descent: {wobble.reason}.")
     elif wobble.validity == "ok":
         lines.append(
             "Noise: the gradient is not larger than the jitter of a settled run, so the fast directions are down; a "
