@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from driftax.advice.linear import Process, after, built_up, effective_rate, floor, floor_gradient
-from driftax.advice.local_model import LocalModel, local_model, relative_errors
-from driftax.advice.outcomes import STEPS, carried, edge_share
+from driftax.advice.local_model import LocalModel, alternatives, errors_of, local_model
+from driftax.advice.outcomes import STEPS, Told, carried, descent_of, edge_share
 from driftax.measurement import Measurement
 from driftax.measurement.estimates import Estimate
 from driftax.predict._value import Validity, judged
@@ -58,13 +59,17 @@ def forecast(found: Measurement, settings: Settings, steps: int = STEPS) -> list
     Source: re-derived; compagnoni2025, Lemma 3.4 (phases).
     """
     model = local_model(found, settings)
-    errors = relative_errors(found, model)
+    errors, others = errors_of(found, model), alternatives(found, model)
+
+    def told(value: Callable[[LocalModel], float]) -> Estimate:
+        return carried(value, model, errors, others)
+
     return [
         _batch_over_scale(found, settings),
         *_phases(found, settings),
-        *_floor(model, errors, settings),
-        *_ahead(model, errors, settings, steps),
-        _edge(model, errors, settings),
+        *_floor(model, told, errors["signal"], settings),
+        *_ahead(told, settings, steps),
+        _edge(told, settings),
         _equation(model, settings, steps, "order 1"),
         _equation(model, settings, steps, "order 2"),
     ]
@@ -107,41 +112,45 @@ def _phases(found: Measurement, settings: Settings) -> list[Forecast]:
     return rows
 
 
-def _floor(model: LocalModel, errors: dict[str, float], settings: Settings) -> list[Forecast]:
+def _floor(model: LocalModel, told: Told, error: float, settings: Settings) -> list[Forecast]:
     """What noise adds to the loss in the end, and whether the run is there already."""
-    wobble = carried(lambda m: float(floor_gradient(m, settings).sum()), model, errors)
+    wobble = told(lambda m: float(floor_gradient(m, settings).sum()))
     signal = float(model.signal.sum())
-    share, spread = Estimate(math.nan, math.nan), math.inf
+    share = Estimate(math.nan, math.nan)
     if signal > 0:
         size = wobble.value / signal
-        share = Estimate(size, size * math.hypot(_relative(wobble), errors["signal"]))
-        spread = _NORMAL * errors["signal"] * signal
-    verdict, reason = _settled(signal - spread, signal + spread, wobble.value)
-    level = carried(lambda m: floor(m, settings), model, errors)
+        share = Estimate(size, size * math.hypot(_relative(wobble), error / signal))
+    verdict, reason = _settled(signal, _NORMAL * error, wobble.value)
+    level = told(lambda m: floor(m, settings))
     return [
         _row("floor", "loss that noise keeps above the minimum", level, verdict, reason),
         _row("wobble", "squared gradient of a settled run over the measured one", share, verdict, reason),
     ]
 
 
-def _settled(low: float, high: float, jitter: float) -> tuple[Validity, str]:
-    """Whether a squared gradient between two ends is that of a settled run, whose jitter it is."""
-    if high <= _SETTLED * jitter:
-        return Validity.OK, f"settled: the squared gradient is at most {high / jitter:.2g} times its jitter"
-    if low > _SETTLED * jitter:
-        words = f"descending: the squared gradient is at least {low / jitter:.2g} times the jitter of a settled run"
-        return Validity.DOUBTFUL, words
+def _settled(signal: float, spread: float, jitter: float) -> tuple[Validity, str]:
+    """Whether a squared gradient is that of a settled run, whose jitter it is, with the half-width of its interval."""
+    if signal + spread <= _SETTLED * jitter:
+        return Validity.OK, f"settled: the squared gradient is {signal / jitter:.2g} times its jitter"
+    if signal - spread > _SETTLED * jitter:
+        times = f"{signal / jitter:.2g} times the jitter of a settled run" if jitter > 0 else "all there is"
+        return Validity.DOUBTFUL, f"descending: the squared gradient is {times}"
     return Validity.DOUBTFUL, "not resolved whether the run has settled: more units, or more measurements"
 
 
-def _ahead(model: LocalModel, errors: dict[str, float], settings: Settings, steps: int) -> list[Forecast]:
+def _ahead(told: Told, settings: Settings, steps: int) -> list[Forecast]:
     """The next steps, and how long the floor takes to build up."""
-    descent = carried(lambda m: after(m, settings, steps, settings).descent, model, errors)
-    settling = carried(lambda m: half_time(m, settings), model, errors)
+    descent = descent_of(told, lambda m: after(m, settings, steps, settings))
+    settling = told(lambda m: half_time(m, settings))
     examples = Estimate(*(settings.batch * number for number in settling))
-    resolved = descent.value > _NORMAL * descent.standard_error
-    verdict = Validity.OK if resolved else Validity.DOUBTFUL
-    known = _LOCAL if resolved else "what the gradient has beyond the jitter of a settled run is not resolved"
+    verdict, known = Validity.OK, _LOCAL
+    if abs(descent.value) <= _NORMAL * descent.standard_error:
+        verdict, known = (
+            Validity.DOUBTFUL,
+            "what the gradient has beyond the jitter of a settled run is not resolved",
+        )
+    elif settings.weight_decay:
+        verdict, known = Validity.DOUBTFUL, "the pull of the weight decay on the params was not measured"
     name, half = f"loss taken off in {steps:,} steps", "relaxation: half of the floor is reached in"
     return [
         _row("descent", name, descent, verdict, known),
@@ -150,8 +159,8 @@ def _ahead(model: LocalModel, errors: dict[str, float], settings: Settings, step
     ]
 
 
-def _edge(model: LocalModel, errors: dict[str, float], settings: Settings) -> Forecast:
-    share = carried(lambda m: edge_share(m, settings), model, errors)
+def _edge(told: Told, settings: Settings) -> Forecast:
+    share = told(lambda m: edge_share(m, settings))
     row = _row("edge", "largest curvature over the edge of stability", share, Validity.OK, "stable")
     if row.high >= 1:
         row = row._replace(validity="doubtful", reason="at the edge: curvature limits the learning rate")
@@ -197,7 +206,8 @@ def half_time(model: LocalModel, settings: Settings) -> float:
 
 def _row(key: str, name: str, found: Estimate, verdict: Validity, reason: str) -> Forecast:
     half = _NORMAL * found.standard_error
-    low = max(found.value - half, 0.0) if math.isfinite(half) else math.nan
+    low = found.value - half if math.isfinite(half) else math.nan
+    low = max(low, 0.0) if key != "descent" else low
     if not math.isfinite(found.value):
         verdict = Validity.OUT_OF_RANGE
     return Forecast(key, name, found.value, low, found.value + half, verdict.value, reason, _OURS)

@@ -6,9 +6,11 @@ Per node, with displacement u, first moment m and gradient `g + curvature u + no
 
 the equations of order 1 and 2 have, per step and with J = map - 1 and Q the covariance of a step,
 
-    drift J,  covariance Q        and        drift J - J^2/2,  covariance Q - (J Q + Q J^T)/2.
+    drift J,  covariance Q        and        drift J - J^2/2,  covariance (1 - J/2) Q (1 - J/2)^T,
 
-Source: litaie2019 (order 2); re-derived for the first moment.
+as `driftax.derive` has them. (Order 2 of litaie2019 keeps the covariance Q.)
+
+Source: re-derived (`equation/factor.py`).
 """
 
 from __future__ import annotations
@@ -33,16 +35,21 @@ class Motion(NamedTuple):
 
 
 class Level(NamedTuple):
-    """Of the mean loss: what the mean gradient took off it, and what noise keeps above the minimum."""
+    """Of the mean loss: what the mean gradient took off, its deviation by jitter, and what noise keeps."""
 
     descent: float
+    deviation: float
     noise: float
 
 
 def effective_rate(model: LocalModel, settings: Settings) -> float:
     """The learning rate of an averaged gradient in the coordinates of the surrogate."""
-    heavy = (settings.b1 or 0.0) if settings.optimizer == "sgd" else 0.0
-    return settings.learning_rate * model.growth(settings.batch) / (1 - heavy)
+    return settings.learning_rate * model.growth(settings.batch) / (1 - heavy(settings))
+
+
+def heavy(settings: Settings) -> float:
+    """The momentum of SGD, which sums gradients where Adam averages them."""
+    return (settings.b1 or 0.0) if settings.optimizer == "sgd" else 0.0
 
 
 def floor(model: LocalModel, settings: Settings) -> float:
@@ -80,27 +87,25 @@ def after(model: LocalModel, settings: Settings, steps: int, now: Settings) -> L
         still = _advanced(_motion(model, settings, 0.0), steps).map
         moving = _advanced(_motion(model, settings, _decay(settings)), steps)
         spread = moving.noise + moving.map @ start @ moving.map.swapaxes(1, 2)
-        # The first moment has settled on the gradient of its node, whose size is the slope at u = 0.
-        size = np.sqrt(_excess(model.signal, theta**2 * start[:, 0, 0]))
-        moved = size * (still[:, 0, 1] + still[:, 0, 2])
-        descent = -(size * moved + 0.5 * theta * moved**2).sum()
-        return Level(max(0.0, float(descent)), float((0.5 * theta * spread[:, 0, 0]).sum()))
-
-
-def _excess(signal: np.ndarray, jitter: np.ndarray) -> np.ndarray:
-    """The signal beyond the jitter, which adds up to the difference of the sums where that is above 0."""
-    parts, total = np.maximum(signal - jitter, 0.0), max(signal.sum() - jitter.sum(), 0.0)
-    return parts * (total / parts.sum()) if parts.sum() > 0 else parts
+        # The first moment has settled on the gradient of its node, whose size is the slope at u = 0. What is taken
+        # off is linear in the squared gradient, of which the jitter is no part; a node of it is a squared normal.
+        moved = still[:, 0, 1] + still[:, 0, 2]
+        each = -(moved + 0.5 * theta * moved**2)
+        jitter = theta**2 * start[:, 0, 0]
+        descent, deviation = each @ (model.signal - jitter), np.sqrt(2 * ((each * jitter) ** 2).sum())
+        return Level(float(descent), float(deviation), float((0.5 * theta * spread[:, 0, 0]).sum()))
 
 
 def _decay(settings: Settings) -> float:
-    return settings.learning_rate * settings.weight_decay
+    """That beside the step; one inside the gradient is part of the slope."""
+    return settings.learning_rate * settings.weight_decay if settings.decoupled else 0.0
 
 
 def _motion(model: LocalModel, settings: Settings, decay: float, process: Process = "optimizer") -> Motion:
     """One step, with a gradient of 1 at the start."""
     b, rate = settings.b1 or 0.0, effective_rate(model, settings)
-    theta = model.curvature
+    # The loss is without the penalty, the gradient with it.
+    theta = model.curvature + (settings.weight_decay if settings.weight_decay_form == "l2" else 0.0)
     one = np.zeros((len(theta), 3, 3))
     one[:, 1] = np.stack([(1 - b) * theta, np.full_like(theta, b), np.full_like(theta, 1 - b)], axis=1)
     one[:, 0] = -rate * one[:, 1]
@@ -111,9 +116,9 @@ def _motion(model: LocalModel, settings: Settings, decay: float, process: Proces
     if process == "optimizer":
         return Motion(one, noise)
     drift = one - np.eye(3)
-    turned = drift @ noise
     if process == "order 2":
-        noise = noise - 0.5 * (turned + turned.swapaxes(1, 2))
+        half = np.eye(3) - 0.5 * drift
+        noise = half @ noise @ half.swapaxes(1, 2)
         drift = drift - 0.5 * drift @ drift
     return _flow(drift, noise)
 

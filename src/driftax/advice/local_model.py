@@ -1,8 +1,9 @@
 r"""The measured surrogate: independent quadratics, one for each node of the measured spectrum.
 
 In the coordinates `y = P^1/2 x` a step of an optimizer with a frozen second moment is one of SGD, and means of a
-quadratic loss depend on noise and signal of every curvature alone. Another batch size changes the second moment:
-with signal S and noise N of one example in those coordinates, P is multiplied by `sqrt((S + N/B') / (S + N/B))`.
+quadratic loss depend on noise and signal of every curvature alone. Another batch size B' changes the second moment: P
+of a coordinate whose second moment is noise to a share q is multiplied by `sqrt(1 - q (1 - B/B'))`. Noise and signal
+stand at different coordinates, so each has a mean of its own of what that does to steps.
 
 Source: re-derived.
 """
@@ -19,38 +20,57 @@ from driftax.measurement import Measurement
 from driftax.measurement.estimates import Estimate
 from driftax.scaling.settings import ADAPTIVE, PLAIN, Number, Settings
 
+_FLAT = 1e-4  # of the largest curvature
+_MOST = 0.9  # of a relative error that is carried to first order
+
 
 @dataclass(frozen=True)
 class LocalModel:
     """Curvature, noise of one example and squared gradient on nodes [node], and the batch size P belongs to.
 
-    Negative curvature is taken for none: the gradient there goes on falling, and nothing grows.
+    Negative curvature, and what is too small to tell its sign, is taken for none: the gradient there goes on falling,
+    nothing grows, and noise there is in no floor.
 
     Args:
         curvature: of P^-1/2 H P^-1/2.
         noise: parts of the trace of P^-1/2 Sigma P^-1/2 of one example.
-        signal: parts of |P^-1/2 grad|^2.
+        signal: parts of |P^-1/2 grad|^2, unbiased.
         batch: examples in a step where P was measured.
-        preconditioned: whether P is the optimizer's, not 1.
+        shares: of noise in second moments, with the parts of noise and of signal there [3, share]; None for P = 1.
     """
 
     curvature: np.ndarray
     noise: np.ndarray
     signal: np.ndarray
     batch: Number
-    preconditioned: bool
+    shares: np.ndarray | None = None
+
+    @property
+    def preconditioned(self) -> bool:
+        """Whether P is the optimizer's, not 1."""
+        return self.shares is not None
 
     def growth(self, batch: Number) -> float:
-        """By what steps grow at another batch size, at the same learning rate: the old P over the new one."""
-        signal, noise = self.signal.sum(), self.noise.sum()
-        if not self.preconditioned or signal + noise == 0:
-            return 1.0
-        return math.sqrt((signal + noise / self.batch) / (signal + noise / batch))
+        """By what the steps of noise grow at another batch size and the same learning rate: old P over new."""
+        return self._growth(batch, 1)
 
-    def varied(self, curvature: float = 1.0, noise: float = 1.0, signal: float = 1.0) -> LocalModel:
-        """With each of its parts multiplied by a number."""
+    def signal_growth(self, batch: Number) -> float:
+        """By what the steps along the gradient grow."""
+        return self._growth(batch, 2)
+
+    def _growth(self, batch: Number, row: int) -> float:
+        if self.shares is None:
+            return 1.0
+        ratios = 1 / np.sqrt(1 - self.shares[0] * (1 - self.batch / batch))
+        return float(np.clip(self.shares[row] @ ratios, ratios.min(), ratios.max()))
+
+    def varied(self, curvature: float = 0.0, noise: float = 0.0, signal: float = 0.0) -> LocalModel:
+        """Curvature and noise changed by shares of themselves, the signal by a number that stands where noise does."""
         return replace(
-            self, curvature=curvature * self.curvature, noise=noise * self.noise, signal=signal * self.signal
+            self,
+            curvature=(1 + curvature) * self.curvature,
+            noise=(1 + noise) * self.noise,
+            signal=self.signal + signal * self.noise / (self.noise.sum() or 1.0),
         )
 
 
@@ -86,23 +106,44 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
             "curvature in the geometry of an adaptive optimizer",
             "a measurement without preconditioner, or of a run of SGD",
         )
-    curvature, noise, signal = (
-        found.data[f"spectrum_{name}"].values for name in ("curvature", "noise", "signal")
-    )
+    if settings.adaptive and settings.weight_decay and settings.weight_decay_form == "l2":
+        raise DriftaxError(
+            asked,
+            f"weight_decay = {settings.weight_decay:g} inside the gradient: its part in the curvature was not measured",
+            "--weight-decay 0, or --weight-decay-form decoupled if it stands beside the step",
+        )
+    data = found.data
+    curvature: np.ndarray = data["spectrum_curvature"].values
+    top = max(_top(found, preconditioned).value, 0.0)
     # Nodes come from half of the examples, whose largest curvature is larger than that of all.
-    largest = max(_top(found, preconditioned).value, 0.0) / max(float(curvature.max()), 1e-300)
-    batch = float(found.data.attrs["batch"])
-    return LocalModel(largest * np.maximum(curvature, 0.0), noise, signal, batch, preconditioned)
+    curved = np.where(curvature > _FLAT * curvature.max(), curvature, 0.0)
+    scaled = curved * (top / max(float(curvature.max()), 1e-300))
+    shares = np.stack(
+        [data[f"spectrum_{name}"].values for name in ("share", "noise_at_share", "signal_at_share")]
+    )
+    if not _resolved(found):
+        shares[2] = shares[1]
+    noise, signal = data["spectrum_noise"].values.mean(axis=0), data["spectrum_signal"].values
+    return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares if preconditioned else None)
 
 
-def relative_errors(found: Measurement, model: LocalModel) -> dict[str, float]:
-    """Relative standard errors of curvature, noise and signal; nan where one is not told from 0."""
-    parts = {
-        "curvature": _top(found, model.preconditioned),
-        "noise": found.estimate("preconditioned_covariance_trace"),
-        "signal": found.estimate("preconditioned_gradient_norm_squared"),
-    }
-    return {name: _relative(one) for name, one in parts.items()}
+def alternatives(found: Measurement, model: LocalModel) -> list[LocalModel]:
+    """The surrogate with the noise of every mixture but one: their spread is its error of sampling."""
+    noise = found.data["spectrum_noise"].values
+    return [replace(model, noise=np.delete(noise, left, axis=0).mean(axis=0)) for left in range(len(noise))]
+
+
+def _resolved(found: Measurement) -> bool:
+    """Whether the gradient is told from 0, so that it is known where it stands."""
+    one = found.estimate("preconditioned_gradient_norm_squared")
+    return one.value > 2 * one.standard_error
+
+
+def errors_of(found: Measurement, model: LocalModel) -> dict[str, float]:
+    """Standard errors in the terms of `LocalModel.varied`."""
+    top, noise = _top(found, model.preconditioned), found.estimate("preconditioned_covariance_trace")
+    signal = found.estimate("preconditioned_gradient_norm_squared")
+    return {"curvature": _relative(top), "noise": _relative(noise), "signal": signal.standard_error}
 
 
 def _top(found: Measurement, preconditioned: bool) -> Estimate:
@@ -110,4 +151,4 @@ def _top(found: Measurement, preconditioned: bool) -> Estimate:
 
 
 def _relative(one: Estimate) -> float:
-    return one.standard_error / one.value if one.value > 0 else math.nan
+    return min(one.standard_error / one.value, _MOST) if one.value > 0 else math.nan

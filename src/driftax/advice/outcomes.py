@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from driftax.advice.linear import after, effective_rate, floor
-from driftax.advice.local_model import LocalModel, local_model, relative_errors
+import numpy as np
+
+from driftax.advice.linear import Level, after, floor, heavy
+from driftax.advice.local_model import LocalModel, alternatives, errors_of, local_model
 from driftax.measurement import Measurement
 from driftax.measurement.curvature import stability_edge
 from driftax.measurement.estimates import Estimate
 from driftax.scaling.scaled import Scaled
 from driftax.scaling.settings import Number, Settings
 
+Told = Callable[[Callable[[LocalModel], float]], Estimate]
 STEPS = 100  # of the run that was measured; a quadratic is not the loss for much longer
 
 
@@ -92,7 +95,7 @@ def _broken(settings: Settings) -> bool:
 
 def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], steps: int) -> list[Outcome]:
     model = local_model(found, configurations[0][1])
-    errors = relative_errors(found, model)
+    errors, others = errors_of(found, model), alternatives(found, model)
     now = configurations[0][1]
     examples = steps * now.batch
 
@@ -100,13 +103,13 @@ def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], st
         own = max(1, round(examples / settings.batch))
 
         def told(value: Callable[[LocalModel], float]) -> Estimate:
-            return carried(value, model, errors)
+            return carried(value, model, errors, others)
 
         return Outcome(
             name,
             settings,
             told(lambda m: _per_example(m, settings) / _per_example(m, now)),
-            told(lambda m: after(m, settings, own, now).descent),
+            descent_of(told, lambda m: after(m, settings, own, now)),
             told(lambda m: after(m, settings, own, now).noise),
             told(lambda m: floor(m, settings)),
             told(lambda m: edge_share(m, settings)),
@@ -116,7 +119,10 @@ def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], st
 
 
 def _per_example(model: LocalModel, settings: Settings) -> float:
-    return effective_rate(model, settings) / settings.batch
+    """Along flat directions: learning rate of the gradient over the batch size."""
+    return (
+        settings.learning_rate * model.signal_growth(settings.batch) / (1 - heavy(settings)) / settings.batch
+    )
 
 
 def edge_share(model: LocalModel, settings: Settings) -> float:
@@ -126,15 +132,35 @@ def edge_share(model: LocalModel, settings: Settings) -> float:
     return float(model.curvature.max()) * model.growth(settings.batch) / edge
 
 
-def carried(value: Callable[[LocalModel], float], model: LocalModel, errors: dict[str, float]) -> Estimate:
-    """A function of the surrogate, its standard error to first order; nan where a part is not told from 0."""
+def carried(
+    value: Callable[[LocalModel], float],
+    model: LocalModel,
+    errors: dict[str, float],
+    others: Sequence[LocalModel] = (),
+) -> Estimate:
+    """A function of the surrogate and its standard error, to first order and over the mixtures that noise is known by.
+
+    Args:
+        value: the function.
+        model: the surrogate.
+        errors: standard errors in the terms of `LocalModel.varied`; nan of what is not told from 0.
+        others: the surrogate without one mixture each (the jackknife).
+    """
     best = value(model)
     if not math.isfinite(best):
         return Estimate(best, math.nan)
     total = 0.0
     for part, error in errors.items():
-        if math.isnan(error):
-            continue  # of a signal that is 0 in the surrogate, and has no say
-        ends = [value(model.varied(**{part: 1 + sign * error})) for sign in (-1, 1)]
-        total += (0.5 * (ends[1] - ends[0])) ** 2
+        if not math.isnan(error):
+            ends = [value(model.varied(**{part: sign * error})) for sign in (-1, 1)]
+            total += (0.5 * (ends[1] - ends[0])) ** 2
+    if others:
+        left = np.array([value(other) for other in others])
+        total += (len(left) - 1) * left.var()
     return Estimate(best, math.sqrt(total))
+
+
+def descent_of(told: Told, level: Callable[[LocalModel], Level]) -> Estimate:
+    """What is taken off, with the errors of the measurement and those of the jitter at the params of now."""
+    found, jitter = told(lambda m: level(m).descent), told(lambda m: level(m).deviation)
+    return Estimate(found.value, math.hypot(found.standard_error, jitter.value))

@@ -106,6 +106,6 @@ def _ahead(model: LocalModel, outcomes: list[Outcome], steps: int) -> Figure:
         "On the measured surrogate, from the params that were measured, without errors of the measurement."
     )
     panels = [Panel("kept by noise", tuple(noise))]
-    if any(line.y[-1] > 0 for line in descent):
+    if any(one.descent.value > 2 * one.descent.standard_error for one in drawn):
         panels.append(Panel("taken off", tuple(descent)))
     return Figure("ahead", "The loss over the next examples", caption, "examples", tuple(panels))

@@ -2,7 +2,10 @@ r"""The verdict of a rehearsal: whether the equation follows the optimizer from 
 
 SVAG with factor m takes steps m times as small whose noise is m times as large, which is m times as near to the
 equation: the mean loss after the same time is `L_m = L + c / m + o(1/m)`, so that the equation's own is found by a
-line in 1/m through 1 (the optimizer) and the factors.
+line in 1/m through 1 (the optimizer) and the factors. What the line leaves out matters where the distance is large.
+
+The equation is that of the batch-equivalent ladder: for RMSprop and Adam the one whose second moment is all noise (the
+square-root rule is its symmetry), for SGD with momentum the one without memory. "Not valid" does not speak of others.
 
 Source: li2021, Theorem 4.3 (convergence to the equation); malladi2022 (RMSprop and Adam).
 """
@@ -25,7 +28,8 @@ class Rehearsal(NamedTuple):
 
     Args:
         verdict: valid, not valid or inconclusive.
-        distance: of the equation's mean loss from the optimizer's, the largest over the looks, over `scale`.
+        distance: of the equation's mean loss from the optimizer's over `scale`, the largest over the looks; noise
+            alone makes it about 1.5 standard errors.
         standard_error: of the distance there.
         tolerance: up to which an equation is valid.
         scale: range of the optimizer's mean loss plus the deviation of one member at the end.
@@ -89,6 +93,8 @@ def rehearsal(
     distance, spread = float(abs(mean[place])), float(error[place])
     told = f"mean losses {100 * distance:.2g} % apart (standard error {100 * spread:.2g} %), "
     told += f"tolerance {100 * tolerance:g} %"
+    if distance < 2.5 * spread:
+        told += ", no more than noise alone gives"
     if np.all(np.abs(mean) + reach * error <= tolerance):
         return found(VALID, distance, spread, told)
     if np.any(np.abs(mean) - reach * error > tolerance):

@@ -31,7 +31,7 @@ def outcome_rows(outcomes: list[Outcome]) -> list[list[str]]:
     for one in outcomes:
         levels = [one.speed, one.descent, one.noise, one.floor] if one.stable else []
         cells = [number(found) for found in levels] or ["unstable"] * 4
-        if one.stable and one.descent.value == 0:
+        if one.stable and abs(one.descent.value) < 2 * one.descent.standard_error:
             cells[1] = "not resolved"
         rows.append([one.name, *cells, number(one.edge_share)])
     return rows

@@ -1,7 +1,8 @@
 r"""The sum of noise deviations `sum_i sigma_i` of one example: the level at which RMSprop, Adam and signs settle.
 
-Near a minimum their stationary loss is `learning_rate / (4 sqrt(B)) sum_i sigma_i` to leading order, whatever
-the curvature is. A sample deviation is too small on average; the jackknife takes that out to order 1/n.
+Near a minimum the stationary loss of RMSprop and Adam is `learning_rate / (4 sqrt(B)) sum_i sigma_i` to leading order,
+whatever the curvature is; that of signs under Gaussian noise is sqrt(pi/2) times as large. A sample deviation is too
+small on average; where the noise has four moments the jackknife takes that out to order 1/n.
 
 Source: compagnoni2025, Lemma 3.7 and C.57; efron1981 (the jackknife).
 """

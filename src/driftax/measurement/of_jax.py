@@ -127,7 +127,9 @@ def measure(
             hessian_covariance_trace=hessian_covariance_trace(
                 products, rows.astype(np.float64), chunks, unit_size
             ),
-            spectrum=spectrum(products, rows, chunks, diagonal, unit_size, data_size, seed),
+            spectrum=spectrum(
+                products, rows, chunks, diagonal, unit_size, data_size, batch or unit_size, seed
+            ),
             edge=None if learning_rate is None else stability_edge(learning_rate, momentum, averaged),
         )
     tell(0.9, "estimates")

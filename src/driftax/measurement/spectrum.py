@@ -25,7 +25,8 @@ from driftax.measurement.gradient_moments import gradient_moments
 from driftax.measurement.units import gram
 
 _STEPS = 10  # of Lanczos: exact for polynomials of degree 19
-_MIXTURES = 2  # of the gradients of each half of the examples
+_MIXTURES = 6  # of the gradients of each half of the examples
+_SHARES = 10  # bins of the share of noise in a second moment
 # Edges of the nodes, over the largest curvature: negative, flat, and half-decades.
 _EDGES = np.concatenate([[-np.inf, -1e-4], 10.0 ** np.arange(-4, 0.1, 0.5), [np.inf]])
 
@@ -35,11 +36,13 @@ class Spectrum(NamedTuple):
 
     Args:
         curvature: of every node [node], of P^-1/2 H P^-1/2.
-        noise: of one example [node]; adds up to `covariance_trace`.
-        signal: [node]; adds up to `gradient_norm_squared`, or is 0 where that is not above 0.
+        noise: of one example by every mixture [mixture, node], each of which adds up to `covariance_trace`.
+        signal: [node]; unbiased, so that parts may be negative; adds up to `gradient_norm_squared`.
         gradient_norm_squared: of P^-1/2 grad.
         covariance_trace: of P^-1/2 Sigma P^-1/2, of one example.
         preconditioned: whether P is not 1.
+        share: of noise in the second moment, P^2, of a coordinate [share].
+        noise_at_share, signal_at_share: parts of noise and signal at coordinates of that share, adding up to 1 [share].
     """
 
     curvature: np.ndarray
@@ -48,6 +51,9 @@ class Spectrum(NamedTuple):
     gradient_norm_squared: Estimate
     covariance_trace: Estimate
     preconditioned: bool
+    share: np.ndarray
+    noise_at_share: np.ndarray
+    signal_at_share: np.ndarray
 
 
 def spectrum(
@@ -57,6 +63,7 @@ def spectrum(
     scale: np.ndarray | None = None,
     unit_size: int = 1,
     data_size: int | None = None,
+    batch: int = 1,
     seed: int = 0,
 ) -> Spectrum:
     """The spectrum from two chunks of examples or more.
@@ -68,6 +75,7 @@ def spectrum(
         scale: diagonal of P [dim]; 1 if left out.
         unit_size: examples in a unit.
         data_size: size of the data set, where units were drawn without replacement.
+        batch: examples in a step of the optimizer that P is of.
         seed: of the mixtures.
     """
     half = np.ones(gradients.shape[1]) if scale is None else 1 / np.sqrt(scale)
@@ -87,18 +95,40 @@ def spectrum(
             noises.append(_quadrature(apply, signs @ centred / np.sqrt(len(part) - 1)))
         signals.append(_quadrature(apply, part.mean(axis=0).astype(float)))
         left.append((1 - (1 - unseen) * len(part) / n) / len(part))
-    top = max(float(nodes.max()) for nodes, _ in noises + signals)
-    noise = np.mean([_binned(*one, top) for one in noises], axis=0)
+    top = max(float(np.abs(nodes).max()) for nodes, _ in noises + signals) or 1.0
+    noise = np.array([_adding_up(_binned(*one, top), moments.covariance_trace.value) for one in noises])
+    raw = np.mean([_binned(*one, top) for one in noises], axis=0)
     # The mean over some units has noise of its own, which is that of a unit over their number.
-    signal = np.mean([_binned(*one, top) for one in signals], axis=0) - np.mean(left) * noise
+    signal = np.mean([_binned(*one, top) for one in signals], axis=0) - np.mean(left) * raw
+    spread = noise.mean(axis=0) / max(moments.covariance_trace.value, 1e-300)
     return Spectrum(
         _centres(noises + signals, top),
-        _adding_up(noise, moments.covariance_trace.value),
-        _adding_up(np.maximum(signal, 0.0), max(moments.norm_squared.value, 0.0)),
+        noise,
+        signal + (moments.norm_squared.value - signal.sum()) * spread,
         moments.norm_squared,
         moments.covariance_trace,
         scale is not None,
+        *_at_shares(rows, half, unit_size, unseen, batch),
     )
+
+
+def _at_shares(
+    rows: np.ndarray, half: np.ndarray, unit_size: int, unseen: float, batch: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares of noise in second moments P^2, and the parts of noise and of signal at such coordinates [share].
+
+    A step with another batch B' divides by `P sqrt(1 - share (1 - B / B'))`, eps included.
+    """
+    n = len(rows)
+    noise = unit_size * rows.var(axis=0, ddof=1, dtype=np.float64)
+    signal = rows.mean(axis=0, dtype=np.float64) ** 2 - unseen * noise / (unit_size * n)
+    share = noise * half**2 / batch  # sigma^2 / (B P^2), where noise is sigma^2 / P; above 1 by its own error
+    edges = np.concatenate([np.arange(0, _SHARES) / _SHARES, [np.inf]])
+    of_noise, of_signal, first = (
+        np.histogram(share, edges, weights=values)[0] for values in (noise, signal, noise * share)
+    )
+    mean = np.where(of_noise > 0, first / np.where(of_noise > 0, of_noise, 1.0), edges[:-1])
+    return np.minimum(mean, 1.0), of_noise / (of_noise.sum() or 1.0), of_signal / (of_signal.sum() or 1.0)
 
 
 def _mean(products: Sequence[Product], half: np.ndarray) -> Product:

@@ -217,7 +217,16 @@ class Measuring:
                 products, gradients.astype(np.float64), chunks, self.settings.unit_size
             ),
             edge=None if edge is None else edge.curvature,
-            spectrum=spectrum(products, gradients, chunks, scale, self.settings.unit_size, data_size, seed),
+            spectrum=spectrum(
+                products,
+                gradients,
+                chunks,
+                scale,
+                self.settings.unit_size,
+                data_size,
+                self.settings.batch,
+                seed,
+            ),
         )
 
     def _provenance(self, seed: int) -> dict[str, str | int | float]:

@@ -45,7 +45,9 @@ def svag_check(
     A copy with factor m takes m steps for one, each by the optimizer's rule for a batch 1/m as large (the linear
     rule of SGD, the square-root rule with decay of RMSprop and Adam) and with `a g + b g'` of two batches for a
     gradient, whose noise is m times as large. All of it is done on copies: model, optimizer, loader and random
-    generators stay as they are. It costs `members * steps * (1 + 2 * sum(factors))` gradients.
+    generators stay as they are. Examples are drawn with replacement, and gradients are not clipped.
+
+    It costs `members * steps * (1 + 2 * sum(factors))` gradients.
 
     Args:
         model: at the checkpoint; in the mode it trains in.
@@ -77,7 +79,7 @@ def svag_check(
     while hasattr(optimizer, "optimizer"):  # wrapped by accelerate or Lightning
         optimizer = optimizer.optimizer
     _rules(optimizer, size)
-    looks = np.unique(np.linspace(0, steps, _LOOKS + 1).round().astype(int))[1:]
+    looks = np.unique(np.linspace(0, steps, _LOOKS + 1).round().astype(int))
     all_factors = [1, *sorted(set(factors))]
     losses = {m: np.zeros((members, len(looks))) for m in all_factors}
     whole, done = members * sum(all_factors), 0
@@ -119,7 +121,7 @@ class _Run:
         torch.manual_seed(int(random.integers(2**62)))  # of dropout
         root = math.sqrt(2 * factor - 1)
         shares = ((1 + root) / 2, (1 - root) / 2) if factor > 1 else (1.0,)
-        found = []
+        found = [self._loss(model)]
         for step in range(1, factor * int(looks[-1]) + 1):
             optimizer.zero_grad()
             for share in shares:
