@@ -53,8 +53,8 @@ def shape_of(left_out: np.ndarray) -> Shape:
 def interval(found: Estimate, units: int, shape: Shape = NORMAL, level: float = 0.95) -> tuple[float, float]:
     """An interval that allows for skewed units, by a cubic of the studentised estimate.
 
-    The quantile is Student's, with fewer degrees of freedom where units are heavy-tailed: a guard, at the price of wider
-    intervals. A quadratic estimate near 0 that few directions make up is held less often, like Student's.
+    The quantile is Student's, with fewer degrees of freedom where units are heavy-tailed: a guard, at the price of
+    wider intervals. A quadratic estimate near 0 that few directions make up is held less often, like Student's.
 
     Args:
         found: the estimate.
