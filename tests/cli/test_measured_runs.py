@@ -68,6 +68,14 @@ def test_without_curvature_rules_are_told_all_the_same(driftax, tmp_path):
         (["predict", "--measurement", "FILE", *RUN, "--steps", "0"], "1 or more"),
         (["predict", *RUN, "--steps", "5"], "no --measurement"),
         (["scale", *RUN, "--to", "16", "--report", "page"], "no --measurement"),
+        (
+            ["scale", *RUN, "--ramp", "4:0,8:9", "--rule", "sqrt", "--measurement", "FILE"],
+            "--noise-scale with",
+        ),
+        (
+            ["scale", *RUN, "--to", "8", "--rule", "sqrt", "--snippet", "torch", "--report", "page"],
+            "which has no page",
+        ),
         (["predict", "--measurement", "FILE", *RUN[2:], "--optimizer", "sgd"], "geometry of an adaptive"),
     ],
 )

@@ -83,6 +83,11 @@ def scale(
         "weight_decay_form": weight_decay_form,
     }
     settings = _settings(optimizer, learning_rate, batch, config, flags)
+    for flag, other in (("--ramp", ramp), ("--snippet", snippet)):
+        if report is not None and other is not None:
+            raise DriftaxError(f"--report {report}", f"{flag}, which has no page", f"--report without {flag}")
+    if ramp is not None and measurement is not None:
+        raise DriftaxError(f"--ramp {ramp}", "--measurement as well", "--noise-scale with the measured one")
     if ramp is not None:
         _answer_ramp(settings, ramp, rule, noise_scale, snippet, output)
         return 0
