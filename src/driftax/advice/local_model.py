@@ -118,19 +118,32 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
     # Nodes come from half of the examples, whose largest curvature is larger than that of all.
     curved = np.where(curvature > _FLAT * curvature.max(), curvature, 0.0)
     scaled = curved * (top / max(float(curvature.max()), 1e-300))
-    shares = np.stack(
-        [data[f"spectrum_{name}"].values for name in ("share", "noise_at_share", "signal_at_share")]
-    )
-    if not _resolved(found):
-        shares[2] = shares[1]
+    shares = None
+    if preconditioned:
+        of_signal = data["spectrum_signal_at_share"].values.mean(axis=0)
+        shares = _shares(found, of_signal if _resolved(found) else data["spectrum_noise_at_share"].values)
     noise, signal = data["spectrum_noise"].values.mean(axis=0), data["spectrum_signal"].values
-    return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares if preconditioned else None)
+    return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares)
 
 
 def alternatives(found: Measurement, model: LocalModel) -> list[LocalModel]:
     """The surrogate with the noise of every mixture but one: their spread is its error of sampling."""
     noise = found.data["spectrum_noise"].values
     return [replace(model, noise=np.delete(noise, left, axis=0).mean(axis=0)) for left in range(len(noise))]
+
+
+def by_halves(found: Measurement, model: LocalModel) -> list[LocalModel]:
+    """The surrogate with the signal where either half of the units has it: their distance is its error."""
+    if model.shares is None:
+        return [model, model]
+    return [
+        replace(model, shares=_shares(found, one)) for one in found.data["spectrum_signal_at_share"].values
+    ]
+
+
+def _shares(found: Measurement, signal: np.ndarray) -> np.ndarray:
+    parts = found.data["spectrum_noise_at_share"].values, signal
+    return np.stack([found.data["spectrum_share"].values, *(part / (part.sum() or 1.0) for part in parts)])
 
 
 def _resolved(found: Measurement) -> bool:

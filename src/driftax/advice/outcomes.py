@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from driftax.advice.linear import Level, after, floor, heavy
-from driftax.advice.local_model import LocalModel, alternatives, errors_of, local_model
+from driftax.advice.local_model import LocalModel, alternatives, by_halves, errors_of, local_model
 from driftax.measurement import Measurement
 from driftax.measurement.curvature import stability_edge
 from driftax.measurement.estimates import Estimate
@@ -99,6 +99,12 @@ def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], st
     now = configurations[0][1]
     examples = steps * now.batch
 
+    def speed(settings: Settings) -> Estimate:
+        first, second, best = (
+            _per_example(one, settings) / _per_example(one, now) for one in (*by_halves(found, model), model)
+        )
+        return Estimate(best, 0.5 * abs(first - second))
+
     def outcome(name: str, settings: Settings) -> Outcome:
         own = max(1, round(examples / settings.batch))
 
@@ -108,7 +114,7 @@ def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], st
         return Outcome(
             name,
             settings,
-            told(lambda m: _per_example(m, settings) / _per_example(m, now)),
+            speed(settings),
             descent_of(told, lambda m: after(m, settings, own, now)),
             told(lambda m: after(m, settings, own, now).noise),
             told(lambda m: floor(m, settings)),

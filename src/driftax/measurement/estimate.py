@@ -30,7 +30,7 @@ _OF_SPECTRUM: dict[str, tuple[str, ...]] = {
     "signal": ("node",),
     "share": ("share",),
     "noise_at_share": ("share",),
-    "signal_at_share": ("share",),
+    "signal_at_share": ("half", "share"),
 }
 Columns = dict[str, list[Any]]
 

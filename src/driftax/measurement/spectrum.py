@@ -42,7 +42,8 @@ class Spectrum(NamedTuple):
         covariance_trace: of P^-1/2 Sigma P^-1/2, of one example.
         preconditioned: whether P is not 1.
         share: of noise in the second moment, P^2, of a coordinate [share].
-        noise_at_share, signal_at_share: parts of noise and signal at coordinates of that share, adding up to 1 [share].
+        noise_at_share: noise of one example at coordinates of that share [share].
+        signal_at_share: signal there by either half of the units, unbiased [half, share].
     """
 
     curvature: np.ndarray
@@ -115,20 +116,23 @@ def spectrum(
 def _at_shares(
     rows: np.ndarray, half: np.ndarray, unit_size: int, unseen: float, batch: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares of noise in second moments P^2, and the parts of noise and of signal at such coordinates [share].
+    """Shares of noise in second moments P^2, noise at such coordinates [share], and signal there [half, share].
 
     A step with another batch B' divides by `P sqrt(1 - share (1 - B / B'))`, eps included.
     """
     n = len(rows)
     noise = unit_size * rows.var(axis=0, ddof=1, dtype=np.float64)
-    signal = rows.mean(axis=0, dtype=np.float64) ** 2 - unseen * noise / (unit_size * n)
+    signals = []
+    for part in (rows[0::2], rows[1::2]):
+        left = (1 - (1 - unseen) * len(part) / n) / len(part)
+        signals.append(part.mean(axis=0, dtype=np.float64) ** 2 - left * noise / unit_size)
     share = noise * half**2 / batch  # sigma^2 / (B P^2), where noise is sigma^2 / P; above 1 by its own error
     edges = np.concatenate([np.arange(0, _SHARES) / _SHARES, [np.inf]])
-    of_noise, of_signal, first = (
-        np.histogram(share, edges, weights=values)[0] for values in (noise, signal, noise * share)
+    of_noise, first, *of_signals = (
+        np.histogram(share, edges, weights=values)[0] for values in (noise, noise * share, *signals)
     )
     mean = np.where(of_noise > 0, first / np.where(of_noise > 0, of_noise, 1.0), edges[:-1])
-    return np.minimum(mean, 1.0), of_noise / (of_noise.sum() or 1.0), of_signal / (of_signal.sum() or 1.0)
+    return np.minimum(mean, 1.0), of_noise, np.stack(of_signals)
 
 
 def _mean(products: Sequence[Product], half: np.ndarray) -> Product:
