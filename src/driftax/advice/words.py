@@ -119,9 +119,8 @@ def of_rules(rules: list[Outcome]) -> list[str]:
     if stable:
         nearest = min(stable, key=lambda one: abs(one.floor.value - now.floor.value))
         fastest = min(stable, key=lambda one: abs(one.speed.value - 1))
-        lines.append(
-            f"At the new batch size {nearest.name} keeps the noise floor best, {fastest.name} the speed."
-        )
+        both = " and the speed" if nearest.name == fastest.name else f", {fastest.name} the speed,"
+        lines.append(f"At the new batch size {nearest.name} keeps the noise floor{both} best.")
     if lost := [one.name for one in others if not one.stable]:
         lines.append(
             f"Beyond the edge of stability at the curvature of now: {', '.join(lost)}. The quadratic has no forecast "
