@@ -202,3 +202,17 @@ def test_the_forecast_of_a_settled_run_is_told_in_words():
 def test_measurements_of_another_geometry_are_refused(found, settings, words):
     with pytest.raises(DriftaxError, match=words):
         local_model(found(), settings)
+
+
+def test_a_loss_that_curves_downwards_alone_is_refused():
+    found = measured()
+    found.data["spectrum_curvature"][:] = -1.0
+    with pytest.raises(DriftaxError, match="no curvature above 0"):
+        forecast(found, adamw(weight_decay=0.0))
+
+
+def test_a_run_beyond_the_edge_is_told_so_and_a_run_of_one_example_is_not_cut_in_four():
+    rows = {one.key: one for one in forecast(measured(), adamw(learning_rate=50.0, weight_decay=0.0))}
+    assert rows["edge"].validity == rows["floor"].validity == "out of range"
+    names = [one.name for one in after_changes(measured(batch=1), adamw(batch=1, weight_decay=0.0))]
+    assert "batch / 4" not in names and "batch x 4" in names

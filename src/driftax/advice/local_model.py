@@ -114,10 +114,15 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
         )
     data = found.data
     curvature: np.ndarray = data["spectrum_curvature"].values
-    top = max(_top(found, preconditioned).value, 0.0)
+    top = _top(found, preconditioned).value
+    if min(top, float(curvature.max())) <= 0:
+        words = (
+            "a measurement at params where the loss curves upwards, with more examples or later in training"
+        )
+        raise DriftaxError(asked, f"no curvature above 0 (the largest is {top:.3g})", words)
     # Nodes come from half of the examples, whose largest curvature is larger than that of all.
     curved = np.where(curvature > _FLAT * curvature.max(), curvature, 0.0)
-    scaled = curved * (top / max(float(curvature.max()), 1e-300))
+    scaled = curved * (top / float(curvature.max()))
     shares = None
     if preconditioned:
         of_signal = data["spectrum_signal_at_share"].values.mean(axis=0)

@@ -74,7 +74,7 @@ def after_changes(found: Measurement, settings: Settings, steps: int = STEPS) ->
     """
     numbers: list[tuple[str, str, Number]] = [
         ("batch x 4", "batch", 4 * settings.batch),
-        ("batch / 4", "batch", settings.batch / 4),
+        *([("batch / 4", "batch", settings.batch / 4)] if settings.batch >= 4 else []),
         ("learning rate x 2", "learning_rate", 2 * settings.learning_rate),
         ("learning rate / 2", "learning_rate", settings.learning_rate / 2),
     ]

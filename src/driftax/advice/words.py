@@ -36,7 +36,7 @@ def answers(
     return [
         Answer("What your run looks like", _looks(found, of)),
         Answer("What limits it", _limits(of)),
-        Answer("What to change", [*_levers(of, changes), *(of_rules(rules) if rules else [])]),
+        Answer("What to change", [*_levers(changes), *(of_rules(rules) if rules else [])]),
         Answer("How sure we are", _sure(found, of)),
     ]
 
@@ -93,7 +93,7 @@ def _limits(of: dict[str, Forecast]) -> list[str]:
     return lines
 
 
-def _levers(of: dict[str, Forecast], changes: list[Outcome]) -> list[str]:
+def _levers(changes: list[Outcome]) -> list[str]:
     now, *others = changes
     best = min((one for one in others if one.stable), key=lambda one: one.floor.value, default=now)
     fastest = max((one for one in others if one.stable), key=lambda one: one.speed.value, default=now)
