@@ -15,33 +15,7 @@ pytestmark = pytest.mark.needs_torch
 
 torch = pytest.importorskip("torch")
 
-
-def data(count=96, features=6, classes=3, dtype=None):
-    generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(count, features, generator=generator, dtype=dtype)
-    return torch.utils.data.TensorDataset(inputs, torch.randint(classes, (count,), generator=generator))
-
-
-def cross_entropy(model, batch):
-    return torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
-
-
-def network(*layers, seed=0):
-    torch.manual_seed(seed)
-    middle = layers or (torch.nn.ReLU(),)
-    return torch.nn.Sequential(torch.nn.Linear(6, 8), *middle, torch.nn.Linear(8, 3))
-
-
-def loader_of(dataset=None, **options):
-    given = {"batch_size": 8, "shuffle": True, **options}
-    return torch.utils.data.DataLoader(dataset or data(), **given)
-
-
-def probe_of(model, loss_fn=cross_entropy, loader=None, **options):
-    from driftax.torch import NoiseProbe
-
-    given = {"units": 16, "tails": False, **options}
-    return NoiseProbe(model, loss_fn, loader_of() if loader is None else loader, **given)
+from unit.probe_cases import Checkpointed, Embedded, cross_entropy, data, loader_of, network, probe_of, tokens  # noqa: E402
 
 
 def same(one, other):
@@ -209,23 +183,6 @@ def test_groups_are_those_of_the_optimizer_and_frozen_and_tied_parameters_are_no
     assert "preconditioned_eigenvalue" in found.data
 
 
-class Embedded(torch.nn.Module):
-    def __init__(self, sparse):
-        super().__init__()
-        torch.manual_seed(2)
-        self.embedding = torch.nn.Embedding(10, 4, sparse=sparse)
-        self.head = torch.nn.Linear(4, 3)
-
-    def forward(self, index):
-        return self.head(self.embedding(index).mean(dim=1))
-
-
-def tokens():
-    generator = torch.Generator().manual_seed(5)
-    words = torch.randint(10, (64, 7), generator=generator)
-    return torch.utils.data.TensorDataset(words, torch.randint(3, (64,), generator=generator))
-
-
 def test_sparse_gradients_are_those_of_a_dense_embedding():
     found = [
         probe_of(Embedded(sparse), loader=loader_of(tokens()), units=64).measure() for sparse in (False, True)
@@ -234,19 +191,6 @@ def test_sparse_gradients_are_those_of_a_dense_embedding():
     assert found[1].data.attrs["gradients"].startswith("unit by unit")
     traces = [one.estimate("covariance_trace", "embedding").value for one in found]
     assert traces[0] == pytest.approx(traces[1], rel=1e-5)
-
-
-class Checkpointed(torch.nn.Module):
-    def __init__(self, reentrant):
-        super().__init__()
-        self.body, self.reentrant = network(), reentrant
-
-    def forward(self, x):
-        from torch.utils.checkpoint import checkpoint
-
-        x = x.requires_grad_() if self.reentrant else x
-        x = checkpoint(self.body[:2], x, use_reentrant=self.reentrant)
-        return self.body[2](x)
 
 
 def test_checkpointed_models_are_measured_unit_by_unit():
@@ -333,114 +277,6 @@ def test_every_and_budget():
     assert all(free.step() is not None for _ in range(3))
     assert free.result().data.attrs["measurements"] == 3
     assert free.result(last=1).data.attrs["measurements"] == 1
-
-
-# ---------------------------------------------------------------- wrong use
-
-
-def reduced(reduction):
-    return lambda m, b: torch.nn.functional.cross_entropy(m(b[0]), b[1], reduction=reduction)
-
-
-def contrastive(model, batch):
-    z = torch.nn.functional.normalize(model(batch[0]), dim=1)
-    return torch.nn.functional.cross_entropy(z @ z.T / 0.1, torch.arange(len(z)))
-
-
-class Stream(torch.utils.data.IterableDataset):
-    def __iter__(self):
-        return iter(data())
-
-
-def frozen():
-    model = network()
-    model.requires_grad_(False)
-    return model
-
-
-def other_model(model, batch, kept=[]):  # noqa: B006 (one model for all calls)
-    kept.append(network()) if not kept else None
-    return cross_entropy(kept[0], batch)
-
-
-def complex_model():
-    model = network()
-    model.register_parameter("phase", torch.nn.Parameter(torch.zeros(2, dtype=torch.complex64)))
-    return model
-
-
-def norm():
-    return network(torch.nn.BatchNorm1d(8))
-
-
-WRONG = {
-    "batch norm": (lambda: probe_of(norm()), "BatchNorm", "unit='batch'"),
-    "batch norm, other batches": (lambda: probe_of(norm(), unit=4), "BatchNorm", "mode='eval'"),
-    "eval": (lambda: probe_of(network().eval()), "in eval mode", "model.train()"),
-    "sum": (
-        lambda: probe_of(network(), reduced("sum")),
-        "a sum",
-        "reduction='mean'",
-    ),
-    "vector": (
-        lambda: probe_of(network(), reduced("none"), unit=4),
-        "a vector of 4 losses",
-        ".mean()",
-    ),
-    "contrastive": (lambda: probe_of(network(), contrastive), "depends on the others", "unit='batch'"),
-    "detached": (
-        lambda: probe_of(network(), lambda m, b: cross_entropy(m, b).detach()),
-        "detached",
-        "without",
-    ),
-    "number": (lambda: probe_of(network(), lambda m, b: cross_entropy(m, b).item()), "a float", "loss"),
-    "other model": (lambda: probe_of(network(), other_model), "of another model", "`model`"),
-    "not finite": (lambda: probe_of(network(), lambda m, b: cross_entropy(m, b) / 0), "inf", "finite"),
-    "frozen": (lambda: probe_of(frozen()), "no parameter", "parameters to train"),
-    "complex": (lambda: probe_of(complex_model()), "a complex parameter", "two real"),
-    "no module": (lambda: probe_of(lambda x: x), "not a torch.nn.Module", "a module"),
-    "reentrant": (lambda: probe_of(Checkpointed(True)), "reentrant", "use_reentrant=False"),
-    "stream": (
-        lambda: probe_of(network(), loader=torch.utils.data.DataLoader(Stream(), batch_size=4)),
-        "only be read in order",
-        "a list of batches",
-    ),
-    "iterator": (lambda: probe_of(network(), loader=iter(loader_of())), "cannot be drawn", "DataLoader"),
-    "empty": (lambda: probe_of(network(), loader=[]), "empty", "batch"),
-    "few examples": (lambda: probe_of(network(), units=200), "96 examples", "units=96"),
-    "few units": (lambda: probe_of(network(), units=4), "too few", "units=8"),
-    "memory": (lambda: probe_of(network(), max_memory=83 * 4 * 9), "above max_memory", "units=9"),
-    "unit": (lambda: probe_of(network(), unit="all"), "'all'", "unit=1"),
-    "budget": (lambda: probe_of(network(), budget="a lot"), "'a lot'", 'budget="5%"'),
-    "every": (lambda: probe_of(network(), every=0), "every = 0", "every=100"),
-    "accumulate": (lambda: probe_of(network(), accumulate=0), "accumulate = 0", "a number of batches"),
-    "mode": (lambda: probe_of(network(), mode="test"), "no such mode", "eval"),
-    "optimizer": (
-        lambda: probe_of(network(), optimizer=torch.optim.SGD(network().parameters(), 0.1)),
-        "not in the model",
-        "ModuleList",
-    ),
-    "lazy": (lambda: probe_of(torch.nn.Sequential(torch.nn.LazyLinear(3))), "no shape yet", "one forward"),
-    "twice": (
-        lambda: probe_of(Embedded(True), loader=loader_of(tokens()), curvature=True),
-        "differentiated twice",
-        "curvature=False",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_use_is_refused_in_three_parts(name):
-    wrong, found, instead = WRONG[name]
-    with pytest.raises(DriftaxError) as refused:
-        wrong().measure()
-    print(refused.value)
-    assert found in refused.value.found and instead in refused.value.instead
-
-
-def test_no_measurement_is_no_result():
-    with pytest.raises(DriftaxError, match="no measurement yet"):
-        probe_of(network()).result()
 
 
 def test_a_measurement_is_saved_and_read_again(tmp_path):
