@@ -216,3 +216,42 @@ def test_a_run_beyond_the_edge_is_told_so_and_a_run_of_one_example_is_not_cut_in
     assert rows["edge"].validity == rows["floor"].validity == "out of range"
     names = [one.name for one in after_changes(measured(batch=1), adamw(batch=1, weight_decay=0.0))]
     assert "batch / 4" not in names and "batch x 4" in names
+
+
+def test_geometries_are_not_combined():
+    from driftax.measurement import combine
+
+    with pytest.raises(DriftaxError, match="geometry of curvature plain and preconditioned"):
+        combine([measured(preconditioned=False), measured()])
+
+
+@pytest.mark.parametrize(
+    ("attrs", "settings", "words"),
+    [
+        ({"nesterov": 1}, adamw(), "nesterov=True"),
+        ({"optimizer": "SGD"}, sgd(), "learning rates differ"),
+        ({}, adamw(learning_rate=1.0, weight_decay=1.0), "learning_rate \\* weight_decay = 1"),
+    ],
+)
+def test_runs_of_another_kind_are_refused(attrs, settings, words):
+    found = measured()
+    found.data.attrs.update(attrs)
+    with pytest.raises(DriftaxError, match=words):
+        local_model(found, settings)
+
+
+def test_a_spectrum_that_is_not_whole_is_refused():
+    found = measured()
+    found.data["spectrum_noise"][0, 0] = np.nan
+    with pytest.raises(DriftaxError, match="not finite"):
+        forecast(found, adamw(weight_decay=0.0))
+    found.data = found.data.drop_vars("spectrum_signal")
+    with pytest.raises(DriftaxError, match="no spectrum_signal"):
+        forecast(found, adamw(weight_decay=0.0))
+
+
+def test_a_forecast_takes_what_scale_takes():
+    mapping = {"name": "adamw", "lr": 1e-2, "betas": (0.9, 0.999), "weight_decay": 0.0}
+    found = measured()
+    told, same = forecast(found, mapping, batch=4), forecast(found, adamw(weight_decay=0.0, eps=1e-8))
+    assert str(told) == str(same)  # nan is not nan

@@ -133,13 +133,16 @@ def test_intervals_of_the_noise_scale_cover_and_estimates_are_unbiased():
     scale = np.linspace(0.5, 2.0, dim)
     mean = np.full(dim, 0.5)
     truth = [float(mean @ mean), float((scale**2).sum())]
-    values, covered = [], 0
+    values, scales, covered = [], [], 0
     for _ in range(repeats):
         rows = mean + scale * generator.normal(size=(n, dim))
         found = gradient_moments(rows @ rows.T)
         values.append([found.norm_squared.value, found.covariance_trace.value])
         ends = noise_scale(*values[-1][::-1], found.covariance, quantile(n))
         covered += ends.low <= truth[1] / truth[0] <= ends.high
+        scales.append(ends.value)
+    assert np.all(np.isfinite(scales))
+    assert abs(np.mean(scales) - truth[1] / truth[0]) < (Z / math.sqrt(repeats) + 0.05) * np.std(scales)
     error = np.std(values, axis=0, ddof=1) / math.sqrt(repeats)
     assert np.all(np.abs(np.mean(values, axis=0) - truth) < Z * error)
     assert covered / repeats > 0.95 - Z * math.sqrt(0.95 * 0.05 / repeats)
@@ -288,7 +291,10 @@ def test_combined_measurements_have_a_ratio_of_means():
     parts = [example(seed, 0.3) for seed in range(4)]
     found = combine(parts)
     sums = [sum(p.estimate(q).value for p in parts) for q in ("covariance_trace", "gradient_norm_squared")]
-    assert found.estimate("noise_scale").value == pytest.approx(sums[0] / sums[1], rel=1e-12)
+    norm, trace = found.estimate("gradient_norm_squared"), sums[0] / 4
+    shared = float(found.data["norm_trace_covariance"].sel(group="total")) / (trace * norm.value)
+    excess = (norm.standard_error / norm.value) ** 2 - shared
+    assert found.estimate("noise_scale").value == pytest.approx(sums[0] / sums[1] / (1 + excess), rel=1e-12)
     errors = [p.estimate("covariance_trace").standard_error for p in parts]
     assert found.estimate("covariance_trace").standard_error == pytest.approx(
         math.sqrt(sum(e**2 for e in errors)) / 4

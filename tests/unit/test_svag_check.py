@@ -120,6 +120,10 @@ class TestFromACheckpoint:
             (lambda torch, p: torch.optim.SGD(p, lr=0.1), {"factors": (1,)}, "whole numbers of 2 or more"),
             (lambda torch, p: torch.optim.SGD(p, lr=0.1), {"members": 3}, "members=4 or more"),
             (lambda torch, p: torch.optim.SGD(p, lr=0.1), {"steps": 0}, "steps=1 or more"),
+            (lambda torch, p: torch.optim.SGD(p, lr=0.1), {"factors": ()}, "whole numbers of 2 or more"),
+            (lambda torch, p: torch.optim.SGD(p, lr=0.1), {"tolerance": 0.0}, "a share above 0"),
+            (lambda torch, p: torch.optim.SGD(p, lr=0.1), {"batch": 0}, "batch=1 or more"),
+            (lambda torch, p: torch.optim.SGD(p, lr=0.1), {"looked_at": 0}, "looked_at=1 or more"),
         ],
     )
     def test_wrong_use(self, make, asked, words):
@@ -127,3 +131,20 @@ class TestFromACheckpoint:
 
         with pytest.raises(DriftaxError, match=words):
             svag_check(*self.built(make), **asked)
+
+    def test_a_loss_of_another_model_is_refused_and_its_gradients_are_left(self):
+        import torch
+
+        from driftax.torch import svag_check
+
+        model, loss_fn, loader, optimizer = self.built(lambda torch, p: torch.optim.SGD(p, lr=0.1))
+        before = [param.grad.clone() for param in model.parameters()]
+        with pytest.raises(DriftaxError, match="no parameter of the model it is given"):
+            svag_check(model, lambda _, batch: loss_fn(model, batch), loader, optimizer)
+        assert all(torch.equal(p.grad, was) for p, was in zip(model.parameters(), before, strict=True))
+
+    def test_a_loss_that_does_not_move_decides_nothing(self):
+        from driftax.torch import svag_check
+
+        given = self.built(lambda torch, p: torch.optim.SGD(p, lr=1e-30))
+        assert "does not move" in svag_check(*given, steps=2, members=4).reason

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from driftax.advice.linear import Process, after, built_up, effective_rate, floor, floor_gradient
-from driftax.advice.local_model import LocalModel, alternatives, errors_of, local_model
+from driftax.advice.local_model import LocalModel, alternatives, errors_of, local_model, one_setting
 from driftax.advice.outcomes import STEPS, Told, carried, descent_of, edge_share
 from driftax.measurement import Measurement
 from driftax.measurement.estimates import Estimate
 from driftax.predict._value import Validity, judged
-from driftax.scaling.settings import Settings
+from driftax.scaling.settings import Number, Settings
 from driftax.scaling.validity import MOSTLY_NOISE, MOSTLY_SIGNAL
 
 _OURS, _PHASES = "re-derived (the surrogate)", "compagnoni2025, Lemma 3.4"
 _NORMAL = 1.96
 _SETTLED = 2.0  # gradients of the floor, up to which a run has settled
 _LOOKS = 20
+_LOCAL_STEPS = 500
 _LOCAL = "as long as the loss is a quadratic"
 
 
@@ -45,19 +46,24 @@ class Forecast(NamedTuple):
     source: str
 
 
-def forecast(found: Measurement, settings: Settings, steps: int = STEPS) -> list[Forecast]:
+def forecast(
+    found: Measurement, optimizer: Any, *, batch: Number | None = None, steps: int = STEPS
+) -> list[Forecast]:
     """Phase, noise level, time scales, stability, and the validity of the equations of order 1 and 2.
 
     Args:
         found: a measurement with curvature, in the geometry of the optimizer.
-        settings: of the run.
+        optimizer: of the run: whatever `driftax.scale` takes, a torch optimizer or a mapping of its numbers.
+        batch: examples in a step, where the optimizer does not say.
         steps: ahead for which the local quadratic is followed.
 
     Raises:
-        DriftaxError: for a measurement without curvature, or one of another geometry.
+        DriftaxError: for a measurement without curvature, or one of another geometry, and for groups of parameters
+            with different numbers.
 
     Source: re-derived; compagnoni2025, Lemma 3.4 (phases).
     """
+    settings = one_setting(optimizer, batch)
     model = local_model(found, settings)
     errors, others = errors_of(found, model), alternatives(found, model)
 
@@ -80,14 +86,13 @@ def _batch_over_scale(found: Measurement, settings: Settings) -> Forecast:
     ratio = settings.batch / scale
     ends = settings.batch / high, settings.batch / low if low > 0 else math.inf
     verdict = "in between, where no rule keeps both descent and noise"
-    unknown = ends[0] <= MOSTLY_NOISE and ends[1] >= MOSTLY_SIGNAL
-    if unknown or not math.isfinite(ratio):
+    if (ends[0] <= MOSTLY_NOISE and ends[1] >= MOSTLY_SIGNAL) or math.isnan(ends[0] + ends[1]):
         verdict = "not resolved: more units, or more measurements"
     elif ends[1] <= MOSTLY_NOISE:
         verdict = "noise dominates a step, and the square-root rules hold"
     elif ends[0] >= MOSTLY_SIGNAL:
         verdict = "the gradient dominates a step, and the linear rule of normalised steps holds"
-    told = Validity.OK if math.isfinite(ratio) else Validity.OUT_OF_RANGE
+    told = Validity.OK if math.isfinite(ratio) else Validity.DOUBTFUL
     name, source = "batch over gradient noise scale", "mccandlish2018, Appendix A"
     return Forecast("batch_over_scale", name, ratio, *ends, told.value, verdict, source)
 
@@ -130,6 +135,8 @@ def _floor(model: LocalModel, told: Told, error: float, settings: Settings) -> l
 
 def _settled(signal: float, spread: float, jitter: float) -> tuple[Validity, str]:
     """Whether a squared gradient is that of a settled run, whose jitter it is, with the half-width of its interval."""
+    if not math.isfinite(jitter):
+        return Validity.OUT_OF_RANGE, "unstable on the quadratic: no law to settle in"
     if signal + spread <= _SETTLED * jitter:
         return Validity.OK, f"settled: the squared gradient is {signal / jitter:.2g} times its jitter"
     if signal - spread > _SETTLED * jitter:
@@ -144,7 +151,12 @@ def _ahead(told: Told, settings: Settings, steps: int) -> list[Forecast]:
     settling = told(lambda m: half_time(m, settings))
     examples = Estimate(*(settings.batch * number for number in settling))
     verdict, known = Validity.OK, _LOCAL
-    if abs(descent.value) <= _NORMAL * descent.standard_error:
+    if steps > _LOCAL_STEPS:
+        verdict, known = (
+            Validity.DOUBTFUL,
+            f"beyond {_LOCAL_STEPS:,} steps the loss is hardly the same quadratic",
+        )
+    elif abs(descent.value) <= _NORMAL * descent.standard_error:
         verdict, known = (
             Validity.DOUBTFUL,
             "what the gradient has beyond the jitter of a settled run is not resolved",
@@ -210,6 +222,8 @@ def _row(key: str, name: str, found: Estimate, verdict: Validity, reason: str) -
     low = max(low, 0.0) if key != "descent" else low
     if not math.isfinite(found.value):
         verdict = Validity.OUT_OF_RANGE
+    elif not math.isfinite(half) and verdict is Validity.OK:
+        verdict, reason = Validity.DOUBTFUL, "no interval: it reaches the edge of stability"
     return Forecast(key, name, found.value, low, found.value + half, verdict.value, reason, _OURS)
 
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from driftax._errors import DriftaxError
 from driftax.measurement import Measurement
+from driftax.measurement.estimate import OF_SPECTRUM
 from driftax.measurement.estimates import Estimate
+from driftax.scaling.configuration import read_groups
 from driftax.scaling.settings import ADAPTIVE, PLAIN, Number, Settings
 
 _FLAT = 1e-4  # of the largest curvature
@@ -61,7 +64,8 @@ class LocalModel:
     def _growth(self, batch: Number, row: int) -> float:
         if self.shares is None:
             return 1.0
-        ratios = 1 / np.sqrt(1 - self.shares[0] * (1 - self.batch / batch))
+        known = np.minimum(self.shares[0], 1 - 1e-12)
+        ratios = 1 / np.sqrt(1 - known * (1 - self.batch / batch))
         return float(np.clip(self.shares[row] @ ratios, ratios.min(), ratios.max()))
 
     def varied(self, curvature: float = 0.0, noise: float = 0.0, signal: float = 0.0) -> LocalModel:
@@ -93,12 +97,26 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
             "a measurement without curvature",
             "one with it: NoiseProbe(..., curvature=True, optimizer=optimizer), or driftax measure --curvature",
         )
+    _check_whole(found, asked)
     preconditioned = bool(found.data["spectrum_preconditioned"])
     if settings.adaptive and not preconditioned:
         raise DriftaxError(
             asked,
             "curvature in the geometry of SGD: the second moment was not there",
             "NoiseProbe(..., optimizer=optimizer) after some steps, or measure(..., preconditioner=sqrt(nu) + eps)",
+        )
+    if preconditioned and found.data.attrs.get("optimizer") == "SGD":
+        raise DriftaxError(
+            asked, "parameter groups whose learning rates differ", "a run with one learning rate for all"
+        )
+    if found.data.attrs.get("nesterov"):
+        raise DriftaxError(
+            asked, "nesterov=True, of which no local model is made", "nesterov=False in the run"
+        )
+    if settings.decoupled and settings.learning_rate * settings.weight_decay >= 1:
+        product = settings.learning_rate * settings.weight_decay
+        raise DriftaxError(
+            asked, f"learning_rate * weight_decay = {product:.3g}", "a product below 1, such as 1e-4"
         )
     if preconditioned and not settings.adaptive:
         raise DriftaxError(
@@ -129,6 +147,35 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
         shares = _shares(found, of_signal if _resolved(found) else data["spectrum_noise_at_share"].values)
     noise, signal = data["spectrum_noise"].values.mean(axis=0), data["spectrum_signal"].values
     return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares)
+
+
+def one_setting(optimizer: Any, batch: Number | None) -> Settings:
+    """The numbers of a run: those of all its parameter groups.
+
+    Raises:
+        DriftaxError: where groups differ.
+    """
+    groups = read_groups(optimizer, batch)
+    if len(groups) > 1:
+        raise DriftaxError(
+            "a forecast", "parameter groups with different numbers", "the numbers of one of them"
+        )
+    return groups[0]
+
+
+def _check_whole(found: Measurement, asked: str) -> None:
+    names = [f"spectrum_{name}" for name in OF_SPECTRUM]
+    missing = [name for name in names if name not in found.data] + [
+        name for name in ("batch", "units") if name not in found.data.attrs
+    ]
+    broken = [name for name in names if not missing and not np.all(np.isfinite(found.data[name]))]
+    if missing or broken:
+        words = (
+            f"no {missing[0]} in the measurement"
+            if missing
+            else f"{broken[0]} with entries that are not finite"
+        )
+        raise DriftaxError(asked, words, "a measurement of this version of driftax, as it was saved")
 
 
 def alternatives(found: Measurement, model: LocalModel) -> list[LocalModel]:

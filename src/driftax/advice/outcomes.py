@@ -89,6 +89,11 @@ def after_changes(found: Measurement, settings: Settings, steps: int = STEPS) ->
     return _outcomes(found, [("now", settings), *varied], steps)
 
 
+def horizon(configurations: Sequence[Settings], steps: int) -> Number:
+    """The examples that all configurations see: those of so many steps of the first, or one step of the largest."""
+    return max(steps * configurations[0].batch, *(one.batch for one in configurations))
+
+
 def _broken(settings: Settings) -> bool:
     return any(value is not None and math.isnan(value) for value in (settings.b1, settings.b2))
 
@@ -97,7 +102,7 @@ def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], st
     model = local_model(found, configurations[0][1])
     errors, others = errors_of(found, model), alternatives(found, model)
     now = configurations[0][1]
-    examples = steps * now.batch
+    examples = horizon([one for _, one in configurations], steps)
 
     def speed(settings: Settings) -> Estimate:
         first, second, best = (
@@ -135,7 +140,8 @@ def edge_share(model: LocalModel, settings: Settings) -> float:
     """The largest curvature over the one at which steps turn unstable, at the batch size of the settings."""
     averaged = settings.optimizer != "sgd"
     edge = stability_edge(settings.learning_rate, settings.b1 or 0.0, averaged)
-    return float(model.curvature.max()) * model.growth(settings.batch) / edge
+    inside = settings.weight_decay if settings.weight_decay_form == "l2" else 0.0
+    return (float(model.curvature.max()) * model.growth(settings.batch) + inside) / max(edge, 1e-300)
 
 
 def carried(
@@ -159,11 +165,11 @@ def carried(
     for part, error in errors.items():
         if not math.isnan(error):
             ends = [value(model.varied(**{part: sign * error})) for sign in (-1, 1)]
-            total += (0.5 * (ends[1] - ends[0])) ** 2
+            total = math.hypot(total, 0.5 * (ends[1] - ends[0]))
     if others:
         left = np.array([value(other) for other in others])
-        total += (len(left) - 1) * left.var()
-    return Estimate(best, math.sqrt(total))
+        total = math.hypot(total, math.sqrt(len(left) - 1) * left.std())
+    return Estimate(best, total)
 
 
 def descent_of(told: Told, level: Callable[[LocalModel], Level]) -> Estimate:

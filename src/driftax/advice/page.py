@@ -9,7 +9,7 @@ import numpy as np
 from driftax.advice.forecast import Forecast
 from driftax.advice.linear import after
 from driftax.advice.local_model import LocalModel, local_model
-from driftax.advice.outcomes import STEPS, Outcome, edge_share
+from driftax.advice.outcomes import STEPS, Outcome, edge_share, horizon
 from driftax.advice.tables import (
     FORECAST_COLUMNS,
     OUTCOME_COLUMNS,
@@ -92,7 +92,7 @@ def _spectrum(model: LocalModel, settings: Settings) -> Figure:
 def _ahead(model: LocalModel, outcomes: list[Outcome], steps: int) -> Figure:
     """The loss that noise keeps and the mean gradient takes off, over examples, for some configurations."""
     drawn = [one for one in outcomes if one.stable][:_DRAWN]
-    examples = steps * outcomes[0].settings.batch
+    examples = horizon([one.settings for one in outcomes], steps)
     looks = np.linspace(0, examples, 41)
     noise, descent = [], []
     for style, one in enumerate(drawn):

@@ -83,6 +83,10 @@ def rehearsal(
     if lost:
         who = "the optimizer itself" if 1 in lost else f"SVAG with factor {lost[0]}"
         return found(INVALID, math.inf, math.nan, f"{who} diverged")
+    if scale == 0:
+        return found(
+            INCONCLUSIVE, math.nan, math.nan, "the loss does not move: more steps, or a learning rate above 0"
+        )
     # Least squares through 0 in x = 1 - 1/m, member by member: the factors share the optimizer's losses.
     weights = {m: 1 - 1 / m for m in factors}
     total = sum(x * x for x in weights.values())
@@ -91,7 +95,7 @@ def rehearsal(
     place = int(np.argmax(np.abs(mean)))
     reach = float(stats.t.ppf(1 - false_alarm / (2 * count), members - 1))
     distance, spread = float(abs(mean[place])), float(error[place])
-    told = f"mean losses {100 * distance:.2g} % apart (standard error {100 * spread:.2g} %), "
+    told = f"mean losses {100 * distance:.3g} % of its range apart (standard error {100 * spread:.2g} %), "
     told += f"tolerance {100 * tolerance:g} %"
     if distance < 2.5 * spread:
         told += ", no more than noise alone gives"

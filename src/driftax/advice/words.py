@@ -12,6 +12,7 @@ from driftax.report.numbers import short, with_error
 from driftax.scaling.validity import MOSTLY_NOISE, MOSTLY_SIGNAL
 
 _NEAR_EDGE = 0.8  # of the edge of stability
+_KEPT = 0.2  # change of a number that is kept
 
 
 class Answer(NamedTuple):
@@ -49,11 +50,14 @@ def _looks(found: Measurement, of: dict[str, Forecast]) -> list[str]:
         batches = (
             f"A batch is {ranged(ratio)} times the gradient noise scale ({size} examples): {ratio.reason}."
         )
-    lines = [
-        batches,
-        f"Gradient noise holds the loss {ranged(floor)} above where it could be; half of that builds up within "
-        f"{_three(of['half_time'].value)} steps ({_three(of['half_time_examples'].value)} examples).",
-    ]
+    lines = [batches]
+    if math.isfinite(floor.value):
+        time = _three(of["half_time"].value)
+        examples = _three(of["half_time_examples"].value)
+        lines.append(
+            f"Gradient noise holds the loss {ranged(floor)} above where it could be; half of that builds up within "
+            f"{time} steps ({examples} examples)."
+        )
     if "inverse_dof" in found.data:
         lines.append(f"Tails of the noise: {found.tail().value}.")
     return lines
@@ -61,16 +65,18 @@ def _looks(found: Measurement, of: dict[str, Forecast]) -> list[str]:
 
 def _limits(of: dict[str, Forecast]) -> list[str]:
     edge, wobble, ratio = of["edge"], of["wobble"], of["batch_over_scale"]
+    stands = f"the sharpest direction stands at {ranged(edge)} of the edge of stability"
+    if edge.low >= 1:
+        return [
+            f"Curvature: {stands}, where steps overshoot and grow. Lower the learning rate, or warm up to it."
+        ]
     lines = []
     if edge.high >= _NEAR_EDGE:
         lines.append(
-            f"Curvature: the sharpest direction stands at {ranged(edge)} of the edge of stability; a larger learning "
-            "rate needs a warm-up, in which training looks for flatter ground."
+            f"Curvature: {stands}; a larger learning rate needs a warm-up, in which training looks for flatter ground."
         )
     else:
-        lines.append(
-            f"Not curvature: the sharpest direction stands at {ranged(edge)} of the edge of stability."
-        )
+        lines.append(f"Not curvature: {stands}.")
     if wobble.reason.startswith("not resolved"):
         lines.append(f"Noise or descent: {wobble.reason}.")
     elif wobble.validity == "ok":
@@ -98,12 +104,12 @@ def _levers(changes: list[Outcome]) -> list[str]:
     best = min((one for one in others if one.stable), key=lambda one: one.floor.value, default=now)
     fastest = max((one for one in others if one.stable), key=lambda one: one.speed.value, default=now)
     lines = []
-    if best.floor.value < now.floor.value:
+    if best is not now and not best.floor.value >= now.floor.value:
         lines.append(
             f"The lowest floor among the changes of one number: {best.name} "
             f"({with_error(*best.floor)} in place of {with_error(*now.floor)})."
         )
-    if fastest.speed.value > 1:
+    if fastest is not now and fastest.speed.value > 1:
         lines.append(
             f"The fastest along flat directions, at the same examples: {fastest.name} "
             f"({with_error(*fastest.speed)} times as fast)."
@@ -116,11 +122,16 @@ def of_rules(rules: list[Outcome]) -> list[str]:
     now, *others = rules
     stable = [one for one in others if one.stable]
     lines = []
-    if stable:
-        nearest = min(stable, key=lambda one: abs(one.floor.value - now.floor.value))
-        fastest = min(stable, key=lambda one: abs(one.speed.value - 1))
-        both = " and the speed" if nearest.name == fastest.name else f", {fastest.name} the speed,"
-        lines.append(f"At the new batch size {nearest.name} keeps the noise floor{both} best.")
+    if stable and math.isfinite(now.floor.value):
+        floors = {one.name: one.floor.value / now.floor.value for one in stable}
+        speeds = {one.name: one.speed.value for one in stable}
+        for what, ratios in (("noise floor", floors), ("speed", speeds)):
+            name = min(ratios, key=lambda one: abs(math.log(max(ratios[one], 1e-300))))
+            near = abs(ratios[name] - 1) <= _KEPT
+            lines.append(
+                f'At the new batch size rule "{name}" {"keeps" if near else "comes nearest to"} the {what} of now '
+                f"({_three(ratios[name])} of it)."
+            )
     if lost := [one.name for one in others if not one.stable]:
         lines.append(
             f"Beyond the edge of stability at the curvature of now: {', '.join(lost)}. The quadratic has no forecast "

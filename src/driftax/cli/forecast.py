@@ -27,7 +27,7 @@ def answer_forecast(
         DriftaxError: for flags of the closed forms, missing numbers, and measurements without curvature.
     """
     from driftax.advice.forecast import forecast
-    from driftax.advice.outcomes import STEPS, after_changes
+    from driftax.advice.outcomes import STEPS, after_changes, horizon
     from driftax.advice.tables import (
         FORECAST_COLUMNS,
         OUTCOME_COLUMNS,
@@ -40,13 +40,13 @@ def answer_forecast(
 
     settings, steps = _settings(flags), steps or STEPS
     found = Measurement.load(measurement)
-    forecasts, changes = forecast(found, settings, steps), after_changes(found, settings, steps)
+    forecasts, changes = forecast(found, settings, steps=steps), after_changes(found, settings, steps)
     if output.json:
         rows = [one._asdict() for one in forecasts]
         show_json({"optimizer": settings.optimizer, "forecast": rows, "changes": outcomes_json(changes)})
     else:
         title = f"Expected of {settings.optimizer}, learning rate {settings.learning_rate:g}, batch {settings.batch:g}"
-        ahead = f"One number changed, over {steps * settings.batch:,.0f} examples"
+        ahead = f"One number changed, over {horizon([one.settings for one in changes], steps):,.0f} examples"
         tables = [
             Table(title, FORECAST_COLUMNS, forecast_rows(forecasts)),
             Table(ahead, OUTCOME_COLUMNS, outcome_rows(changes), OUTCOME_NOTES),
@@ -69,11 +69,11 @@ def show_answers(told: list[Answer], output: Output) -> None:
 
 def outcomes_table(outcomes: list[Outcome]) -> Table:
     """What the equation says of every rule, on the measured surrogate."""
-    from driftax.advice.outcomes import STEPS
+    from driftax.advice.outcomes import STEPS, horizon
     from driftax.advice.tables import OUTCOME_COLUMNS, OUTCOME_NOTES, outcome_rows
     from driftax.advice.words import of_rules
 
-    examples = STEPS * outcomes[0].settings.batch
+    examples = horizon([one.settings for one in outcomes], STEPS)
     title = f"The equation at both batch sizes, on the measured curvature and noise, over {examples:,.0f} examples"
     return Table(title, OUTCOME_COLUMNS, outcome_rows(outcomes), [*of_rules(outcomes), *OUTCOME_NOTES])
 

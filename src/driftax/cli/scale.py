@@ -83,6 +83,8 @@ def scale(
         "weight_decay_form": weight_decay_form,
     }
     settings = _settings(optimizer, learning_rate, batch, config, flags)
+    if snippet is not None and output.json:
+        raise DriftaxError(f"--snippet {snippet}", "--json as well", "one of the two")
     for flag, other in (("--ramp", ramp), ("--snippet", snippet)):
         if report is not None and other is not None:
             raise DriftaxError(f"--report {report}", f"{flag}, which has no page", f"--report without {flag}")

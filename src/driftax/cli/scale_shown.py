@@ -58,12 +58,12 @@ def _advice(old: Settings, found: list[Scaled], interval: tuple[float, float] | 
         )
     else:
         low, high = interval
-        upper = (
-            f"to {high:.3g}"
-            if math.isfinite(high)
-            else "without an upper end: the gradient was not told from 0"
-        )
-        lines.append(f"The noise scale of the measurement: {low:.3g} {upper} examples (95 %).")
+        known = f"{low:.3g} to {high:.3g} examples (95 %)"
+        if not math.isfinite(high):
+            known = (
+                f"at least {low:.3g} examples (95 %); no upper end, since the gradient was not told from 0"
+            )
+        lines.append(f"The noise scale of the measurement: {known}.")
     lines.append("Not covered: width, depth and length of training (muP and CompleteP are for those).")
     return lines
 

@@ -54,10 +54,16 @@ def combine(measurements: Sequence[Measurement]) -> Measurement:
 
 
 def _check(first: xr.Dataset, other: xr.Dataset) -> None:
-    pairs = {"groups": (list(first["group"].values), list(other["group"].values))}
+    pairs: dict[str, tuple[object, object]] = {
+        "groups": (list(first["group"].values), list(other["group"].values))
+    }
     pairs |= {name: (first.attrs[name], other.attrs[name]) for name in _NUMBERS}
-    for name, (one, two) in pairs.items():
-        if one != two:
+    if "spectrum_preconditioned" in first and "spectrum_preconditioned" in other:
+        names = ("plain", "preconditioned")
+        one, two = (names[int(data["spectrum_preconditioned"])] for data in (first, other))
+        pairs["geometry of curvature"] = one, two
+    for name, (ours, theirs) in pairs.items():
+        if ours != theirs:
             raise DriftaxError(
-                "combine(measurements)", f"{name} {one} and {two}", f"measurements of the same {name}"
+                "combine(measurements)", f"{name} {ours} and {theirs}", f"measurements of the same {name}"
             )

@@ -24,7 +24,7 @@ from driftax.measurement.standardised import standardised
 from driftax.measurement.units import TOTAL, GroupUnits, Units
 
 _TAIL_COLUMNS = 512  # coordinates that tails are fitted to
-_OF_SPECTRUM: dict[str, tuple[str, ...]] = {
+OF_SPECTRUM: dict[str, tuple[str, ...]] = {
     "curvature": ("node",),
     "noise": ("mixture", "node"),
     "signal": ("node",),
@@ -174,7 +174,7 @@ def _curvature(curvature: Curvature | None, groups: list[str]) -> dict[str, Any]
             found[f"{name}_residual"] = ("rank", values.residuals)
             found[f"{name}_of_sample"] = ("rank", values.of_sample)
     if (spread := curvature.spectrum) is not None:
-        found |= {f"spectrum_{name}": (dims, getattr(spread, name)) for name, dims in _OF_SPECTRUM.items()}
+        found |= {f"spectrum_{name}": (dims, getattr(spread, name)) for name, dims in OF_SPECTRUM.items()}
         found["spectrum_preconditioned"] = ((), float(spread.preconditioned))
         for name in ("gradient_norm_squared", "covariance_trace"):
             found |= {k: ((), v) for k, v in _pair(f"preconditioned_{name}", getattr(spread, name)).items()}

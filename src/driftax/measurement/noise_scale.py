@@ -1,7 +1,8 @@
 r"""The gradient noise scale `B_simple = tr Sigma / |grad|^2`, in examples.
 
-A ratio of estimates, never a mean of ratios: near a small gradient the latter has no expectation. Its interval
-is Fieller's, which has no upper end where the gradient is not told from 0.
+A ratio of estimates, never a mean of ratios: near a small gradient the latter has no expectation. What the ratio is too
+large on average is taken off to second order, `1 + v/N^2 - c/(T N)` for a norm N of variance v and its covariance c
+with the trace T. Its interval is Fieller's, which has no upper end where the gradient is not told from 0.
 
 Source: mccandlish2018, eq. (2.9); fieller1954.
 """
@@ -51,8 +52,9 @@ def noise_scale(trace: float, norm_squared: float, covariance: np.ndarray, quant
         ratio = trace / norm_squared
         spread = trace_variance - 2 * ratio * shared + ratio**2 * norm_variance
         half = math.sqrt(max(disc, 0.0))
+        excess = norm_variance / norm_squared**2 - shared / (trace * norm_squared)
         error = math.sqrt(max(spread, 0.0)) / norm_squared
-        return NoiseScale(ratio, error, max((b - half) / a, 0.0), (b + half) / a, True)
+        return NoiseScale(ratio / max(1 + excess, 0.5), error, max((b - half) / a, 0.0), (b + half) / a, True)
     if a == 0 or disc <= 0 or c <= 0:
         return NoiseScale(math.nan, math.inf, 0.0, math.inf, False)
     # The set is what lies beyond the positive root.

@@ -238,7 +238,17 @@ class Measuring:
             "gradients": "vmap" if self.found.stacked else f"unit by unit ({self.found.why})",
             "random": "yes" if self.found.random else "no",
             "seed": seed,
+            **_of_optimizer(self.optimizer),
         }
+
+
+def _of_optimizer(optimizer: Any) -> dict[str, str | int]:
+    while hasattr(optimizer, "optimizer"):  # wrapped by accelerate or Lightning
+        optimizer = optimizer.optimizer
+    if optimizer is None:
+        return {}
+    nesterov = any(group.get("nesterov") for group in optimizer.param_groups)
+    return {"optimizer": type(optimizer).__name__, "nesterov": int(nesterov)}
 
 
 def _wrapped(model: Any, loss_fn: Any) -> Loss:

@@ -16,6 +16,7 @@ from driftax.scaling.configuration import read_groups
 from driftax.scaling.rules import RULES
 from driftax.scaling.settings import Settings
 from driftax.torch.examples import Examples, examples_of
+from driftax.torch.loss_checks import check_value
 from driftax.torch.parameters import unwrapped
 from driftax.torch.passes import to_device
 from driftax.torch.preserved import preserved
@@ -71,7 +72,7 @@ def svag_check(
 
     Source: li2021, Algorithm 1; malladi2022 (RMSprop and Adam).
     """
-    _check(steps, factors, members)
+    _check(steps, factors, members, batch, looked_at, tolerance, seed)
     model, examples = unwrapped(model), examples_of(loader)
     size = batch or examples.batch_size
     if size is None:
@@ -79,11 +80,19 @@ def svag_check(
     while hasattr(optimizer, "optimizer"):  # wrapped by accelerate or Lightning
         optimizer = optimizer.optimizer
     _rules(optimizer, size)
+    held = {id(param) for param in model.parameters()}
+    trained = [param for group in optimizer.param_groups for param in group["params"]]
+    if any(id(param) not in held for param in trained):
+        raise DriftaxError(
+            _ASKED, "parameters of the optimizer that are not in the model", "a module that holds all of them"
+        )
     looks = np.unique(np.linspace(0, steps, _LOOKS + 1).round().astype(int))
     all_factors = [1, *sorted(set(factors))]
     losses = {m: np.zeros((members, len(looks))) for m in all_factors}
     whole, done = members * sum(all_factors), 0
     with preserved(model, examples.source), torch.inference_mode(False), torch.enable_grad():
+        for param in trained:
+            param.grad = None  # what is there must not be added to; `preserved` puts it back
         run = _Run(model, loss_fn, examples, optimizer, size, min(looked_at, examples.count), seed)
         for member in range(members):
             for m in all_factors:
@@ -112,10 +121,35 @@ class _Run:
         self.device = next(model.parameters()).device
         random = np.random.default_rng([seed, 0])
         self.fixed = self._fetch(random.choice(examples.count, looked_at, replace=False))
+        self._try()
+
+    def _try(self) -> None:
+        """One gradient on a copy.
+
+        Raises:
+            DriftaxError: for a loss that is no number of the copy's parameters.
+        """
+        model = self._copied()[0]
+        index = self.examples.draw(np.random.default_rng([self.seed, 1]), 1, self.batch, True)[0]
+        value = self.loss_fn(model, self._fetch(index))
+        check_value(value, self.batch)
+        value.backward()
+        if all(param.grad is None for param in model.parameters()):
+            found = "a loss in which no parameter of the model it is given occurs"
+            raise DriftaxError(_ASKED, found, "a loss_fn(model, batch) that uses its `model`")
+
+    def _copied(self) -> tuple[Any, Any]:
+        try:
+            return copy.deepcopy((self.model, self.optimizer))
+        except Exception as error:
+            words = f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
+            raise DriftaxError(
+                f"{_ASKED}, which copies both", words, "a model that copy.deepcopy can copy"
+            ) from error
 
     def continued(self, factor: int, member: int, looks: np.ndarray) -> np.ndarray:
         """The losses of one copy at the looks [look]."""
-        model, optimizer = copy.deepcopy((self.model, self.optimizer))
+        model, optimizer = self._copied()
         _scaled(optimizer, self.batch, factor)
         random = np.random.default_rng([self.seed, factor, member + 1])
         torch.manual_seed(int(random.integers(2**62)))  # of dropout
@@ -155,10 +189,17 @@ def _rules(optimizer: Any, batch: int) -> list[Settings]:
     name = groups[0].optimizer
     if not (groups[0].adaptive or name == "sgd"):
         raise DriftaxError(f"{_ASKED} of {name}", "no SVAG is known for it", "SGD, RMSprop, Adam or AdamW")
-    flags = [flag for flag in ("amsgrad", "centered", "nesterov") if optimizer.param_groups[0].get(flag)]
+    flags = [
+        flag
+        for group in optimizer.param_groups
+        for flag in ("amsgrad", "centered", "nesterov")
+        if group.get(flag)
+    ]
     if flags:
         raise DriftaxError(
-            f"{_ASKED} of {name}", f"{flags[0]}=True, of which no SVAG is known", f"{flags[0]}=False"
+            f"{_ASKED} of {name}",
+            f"{flags[0]}=True, of which no rehearsal is known",
+            "driftax.forecast, or none",
         )
     return groups * len(optimizer.param_groups) if len(groups) == 1 else groups
 
@@ -183,9 +224,21 @@ def _scaled(optimizer: Any, batch: int, factor: int) -> None:
                 state[name].mul_(factor)
 
 
-def _check(steps: int, factors: Sequence[int], members: int) -> None:
-    for name, value, least in (("steps", steps, 1), ("members", members, 4)):
+def _check(
+    steps: int,
+    factors: Sequence[int],
+    members: int,
+    batch: int | None,
+    looked_at: int,
+    tolerance: float,
+    seed: int,
+) -> None:
+    numbers = [("steps", steps, 1), ("members", members, 4), ("looked_at", looked_at, 1), ("seed", seed, 0)]
+    for name, value, least in [*numbers, *([] if batch is None else [("batch", batch, 1)])]:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise DriftaxError(_ASKED, f"{name} = {value!r}", f"{name}={least} or more")
-    if not factors or any(isinstance(m, bool) or not isinstance(m, int) or m < 2 for m in factors):
-        raise DriftaxError(_ASKED, f"factors = {tuple(factors)!r}", "whole numbers of 2 or more: (2, 4)")
+    listed = isinstance(factors, Sequence) and not isinstance(factors, str) and len(factors) > 0
+    if not listed or any(isinstance(m, bool) or not isinstance(m, int) or m < 2 for m in factors):
+        raise DriftaxError(_ASKED, f"factors = {factors!r}", "whole numbers of 2 or more: (2, 4)")
+    if not (isinstance(tolerance, float | int) and 0 < tolerance < math.inf):
+        raise DriftaxError(_ASKED, f"tolerance = {tolerance!r}", "tolerance=0.1, a share above 0")
