@@ -20,7 +20,6 @@ from driftax import (
     EmpiricalNoise,
     FiniteSum,
     GaussianMixture,
-    GaussianNoise,
     LabelNoise,
     LinearRegressionNoise,
     MinibatchNoise,
@@ -175,7 +174,6 @@ def test_laws_that_move_with_the_params():
 
     cases = [
         (Quadratic(hessian), LinearRegressionNoise(0.3, 4)),
-        (Quadratic(hessian), GaussianNoise(0.2, per_loss=0.5)),
         (FiniteSum(curved, {"x": x, "label": label}, 2), LabelNoise(0.3)),
     ]
     for loss, noise in cases:
