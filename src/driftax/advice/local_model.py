@@ -86,6 +86,43 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
             geometry depends on the batch alone.
     """
     asked = f"a forecast for {settings.optimizer}"
+    _check(found, settings, asked)
+    preconditioned = bool(found.data["spectrum_preconditioned"])
+    data = found.data
+    curvature: np.ndarray = data["spectrum_curvature"].values
+    top = _top(found, preconditioned).value
+    if min(top, float(curvature.max())) <= 0:
+        words = (
+            "a measurement at params where the loss curves upwards, with more examples or later in training"
+        )
+        raise DriftaxError(asked, f"no curvature above 0 (the largest is {top:.3g})", words)
+    # Nodes come from half of the examples, whose largest curvature is larger than that of all.
+    curved = np.where(curvature > _FLAT * curvature.max(), curvature, 0.0)
+    scaled = curved * (top / float(curvature.max()))
+    shares = None
+    if preconditioned:
+        of_signal = data["spectrum_signal_at_share"].values.mean(axis=0)
+        shares = _shares(found, of_signal if _resolved(found) else data["spectrum_noise_at_share"].values)
+    noise, signal = data["spectrum_noise"].values.mean(axis=0), data["spectrum_signal"].values
+    return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares)
+
+
+def one_setting(optimizer: Any, batch: Number | None) -> Settings:
+    """The numbers of a run: those of all its parameter groups.
+
+    Raises:
+        DriftaxError: where groups differ.
+    """
+    groups = read_groups(optimizer, batch)
+    if len(groups) > 1:
+        raise DriftaxError(
+            "a forecast", "parameter groups with different numbers", "the numbers of one of them"
+        )
+    return groups[0]
+
+
+def _check(found: Measurement, settings: Settings, asked: str) -> None:
+    """Refuses measurements without curvature or of another geometry, and runs that have no local model."""
     if settings.optimizer not in (*ADAPTIVE, *PLAIN):
         known = ", ".join((*ADAPTIVE, *PLAIN))
         raise DriftaxError(
@@ -130,37 +167,6 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
             f"weight_decay = {settings.weight_decay:g} inside the gradient: its part in the curvature was not measured",
             "--weight-decay 0, or --weight-decay-form decoupled if it stands beside the step",
         )
-    data = found.data
-    curvature: np.ndarray = data["spectrum_curvature"].values
-    top = _top(found, preconditioned).value
-    if min(top, float(curvature.max())) <= 0:
-        words = (
-            "a measurement at params where the loss curves upwards, with more examples or later in training"
-        )
-        raise DriftaxError(asked, f"no curvature above 0 (the largest is {top:.3g})", words)
-    # Nodes come from half of the examples, whose largest curvature is larger than that of all.
-    curved = np.where(curvature > _FLAT * curvature.max(), curvature, 0.0)
-    scaled = curved * (top / float(curvature.max()))
-    shares = None
-    if preconditioned:
-        of_signal = data["spectrum_signal_at_share"].values.mean(axis=0)
-        shares = _shares(found, of_signal if _resolved(found) else data["spectrum_noise_at_share"].values)
-    noise, signal = data["spectrum_noise"].values.mean(axis=0), data["spectrum_signal"].values
-    return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares)
-
-
-def one_setting(optimizer: Any, batch: Number | None) -> Settings:
-    """The numbers of a run: those of all its parameter groups.
-
-    Raises:
-        DriftaxError: where groups differ.
-    """
-    groups = read_groups(optimizer, batch)
-    if len(groups) > 1:
-        raise DriftaxError(
-            "a forecast", "parameter groups with different numbers", "the numbers of one of them"
-        )
-    return groups[0]
 
 
 def _check_whole(found: Measurement, asked: str) -> None:

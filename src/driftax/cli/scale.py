@@ -135,7 +135,7 @@ def _outcomes(
         if needed:
             raise
         note(
-            f"Descent and noise floor of each rule are left out: {error.found}; they take {error.instead}",
+            f"Speed and noise floor of each rule are left out: {error.found}. To have them: {error.instead}.",
             output,
         )
         return []

@@ -26,7 +26,7 @@ from driftax.measurement.units import TOTAL, units_of
 from driftax.torch.examples import Examples
 from driftax.torch.hessian import hessian_product, seed_torch
 from driftax.torch.loss_checks import check_graph, check_is_mean, check_modes, check_value
-from driftax.torch.optimizer_edge import optimizer_edge
+from driftax.torch.optimizer_edge import bare, optimizer_edge
 from driftax.torch.parameters import Parameters
 from driftax.torch.passes import Loss, gradient_rows, stacked_gradients, to_device
 from driftax.torch.preserved import preserved
@@ -243,10 +243,9 @@ class Measuring:
 
 
 def _of_optimizer(optimizer: Any) -> dict[str, str | int]:
-    while hasattr(optimizer, "optimizer"):  # wrapped by accelerate or Lightning
-        optimizer = optimizer.optimizer
     if optimizer is None:
         return {}
+    optimizer = bare(optimizer)
     nesterov = any(group.get("nesterov") for group in optimizer.param_groups)
     return {"optimizer": type(optimizer).__name__, "nesterov": int(nesterov)}
 

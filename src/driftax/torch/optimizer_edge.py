@@ -28,6 +28,13 @@ class Edge(NamedTuple):
     scale: np.ndarray | None
 
 
+def bare(optimizer: Any) -> Any:
+    """The optimizer inside the wrappers of accelerate and Lightning."""
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
+
+
 def optimizer_edge(optimizer: Any, parameters: Parameters) -> Edge | None:
     """The edge of SGD, RMSprop, Adam and AdamW; None for others, before their first step, and for mixed betas.
 
@@ -35,8 +42,7 @@ def optimizer_edge(optimizer: Any, parameters: Parameters) -> Edge | None:
         optimizer: of torch; read, not changed.
         parameters: in whose order the diagonal is.
     """
-    while hasattr(optimizer, "optimizer"):  # wrapped by accelerate or Lightning
-        optimizer = optimizer.optimizer
+    optimizer = bare(optimizer)
     kind = type(optimizer).__name__
     if kind not in ("SGD", "RMSprop", "Adam", "AdamW"):
         return None

@@ -17,6 +17,7 @@ from driftax.scaling.rules import RULES
 from driftax.scaling.settings import Settings
 from driftax.torch.examples import Examples, examples_of
 from driftax.torch.loss_checks import check_value
+from driftax.torch.optimizer_edge import bare
 from driftax.torch.parameters import unwrapped
 from driftax.torch.passes import to_device
 from driftax.torch.preserved import preserved
@@ -77,8 +78,7 @@ def svag_check(
     size = batch or examples.batch_size
     if size is None:
         raise DriftaxError(_ASKED, "a loader without a batch size", "batch= the examples in a step")
-    while hasattr(optimizer, "optimizer"):  # wrapped by accelerate or Lightning
-        optimizer = optimizer.optimizer
+    optimizer = bare(optimizer)
     _rules(optimizer, size)
     held = {id(param) for param in model.parameters()}
     trained = [param for group in optimizer.param_groups for param in group["params"]]
