@@ -2,8 +2,8 @@
 
 Every model has a data set of 4,000 examples, whose own gradients and Hessian are the truth. Each repeat draws
 64 units without replacement and measures; the table has the bias in standard errors of the mean (within 3 or
-so: unbiased), the bias in standard deviations of one measurement (what it means in practice), and how often
-the 95 % interval holds the truth.
+so: unbiased), in standard deviations of one measurement and in the standard error that a measurement states (what
+it means in practice), and how often the 95 % interval holds the truth.
 
 python -m benchmarks.ground_truth                        # 2,000 repeats of everything, about an hour
 python -m benchmarks.ground_truth --repeats 200 jax      # some of it
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from driftax.cli.environment import prepare
 
@@ -30,7 +31,10 @@ from driftax.measurement.standardised import standardised  # noqa: E402
 from driftax.predict.phases import phase_of  # noqa: E402
 
 DATA, UNITS, BATCH, FEATURES, CLASSES = 4000, 64, 16, 8, 3
-CASES = ("location", "softmax", "softmax, units of 4")
+CASES = ("location", "location, spread", "softmax", "softmax, units of 4")
+
+
+Row = tuple[float, float, float, float]  # value, interval, standard error
 
 
 class Model(NamedTuple):
@@ -42,11 +46,16 @@ class Model(NamedTuple):
     jax_loss: Callable[[Any, Any], Any]
 
 
-def location() -> Model:
-    """0.5 |x - row|^2 over Gaussian rows: Gaussian gradients, the Hessian 1, and signals in every phase."""
+def location(spread: bool) -> Model:
+    """0.5 |x - row|^2 over Gaussian rows: Gaussian gradients, the Hessian 1, and signals in every phase.
+
+    The signals have four values next to the thresholds of the phases, or are spread out (a lognormal law).
+    """
     random = np.random.default_rng(0)
     dim = 60
     ratio = np.repeat([0.0, 0.5, 1.25, 2.5], dim // 4)
+    if spread:
+        ratio = np.exp(stats.norm.ppf((np.arange(dim) + 0.5) / dim) - 0.5)
     rows = random.normal(size=(DATA, dim))
     params = rows.mean(axis=0) + ratio * np.sqrt(2 / BATCH) * rows.std(axis=0)
     return Model(
@@ -153,22 +162,23 @@ def in_torch(model: Model, unit: int, repeats: int) -> Iterator[Measurement]:
         probe.measurements.clear()
 
 
-def told(found: Measurement, name: str) -> tuple[float, float, float]:
-    """An estimate and its interval."""
+def told(found: Measurement, name: str) -> Row:
+    """An estimate, its interval and its standard error."""
     quantity, _, phase = name.partition("/")
     place: dict[str, Any] = {"phase": int(phase)} if phase else {}
     if "eigenvalue" in quantity:
         place = {"rank": 0}
-    return found.estimate(quantity, **place).value, *found.interval(quantity, **place)
+    value, error = found.estimate(quantity, **place)
+    return value, *found.interval(quantity, **place), error
 
 
 def study(name: str, framework: str, repeats: int) -> None:
     """Prints the lines of one case."""
-    model = location() if name == "location" else softmax()
+    model = location("spread" in name) if name.startswith("location") else softmax()
     expected = truth(model)
     run = in_jax if framework == "jax" else in_torch
     begin = time.perf_counter()
-    rows: dict[str, list[tuple[float, float, float]]] = {key: [] for key in expected}
+    rows: dict[str, list[Row]] = {key: [] for key in expected}
     for found in run(model, 4 if "units of 4" in name else 1, repeats):
         for key in expected:
             rows[key].append(told(found, key))
@@ -190,8 +200,9 @@ def tails(repeats: int) -> None:
     }
     q = quantile(UNITS)
 
-    def interval(one: Estimate) -> tuple[float, float, float]:
-        return one.value, one.value - q * one.standard_error, one.value + q * one.standard_error
+    def interval(one: Estimate) -> Row:
+        value, error = one
+        return value, value - q * error, value + q * error, error
 
     for dof, draw in laws.items():
         fits, hills, verdicts = [], [], {}
@@ -214,13 +225,15 @@ def _line(case: str, key: str, value: float, rows: np.ndarray) -> None:
     rounding = 1e-9 * abs(value)
     covered = float(((rows[:, 1] <= value + rounding) & (value - rounding <= rows[:, 2])).mean())
     if not known.all():  # ratios are not averaged
-        bias = f"{'resolved':>10} {known.mean():8.3f}"
+        bias = f"{'resolved':>10} {known.mean():8.3f} {'':8}"
     else:
         spread = max(float(values.std(ddof=1)), 1e-300)
         distance = float(values.mean()) - value
         exact = spread < 1e-9 * max(abs(value), 1e-12)
         share = 0.0 if exact else distance / spread
-        bias = f"{share * len(values) ** 0.5:+10.2f} {share:+8.3f}"
+        stated = max(float((rows[:, 3] ** 2).mean()) ** 0.5, 1e-300)
+        of_stated = 0.0 if exact else distance / stated
+        bias = f"{share * len(values) ** 0.5:+10.2f} {share:+8.3f} {of_stated:+8.3f}"
     error = (max(covered * (1 - covered), 1e-12) / len(rows)) ** 0.5
     print(f"{case:32} {key:28} {value:10.4g} {bias}   {covered:.3f} ({error:.3f})", flush=True)
 
@@ -230,7 +243,9 @@ def main() -> None:
     parser.add_argument("only", nargs="*", choices=[[], "jax", "torch", "tails"], help="all if left out")
     parser.add_argument("--repeats", type=int, default=2000)
     asked = parser.parse_args()
-    print(f"{'case':32} {'quantity':28} {'truth':>10} {'bias/se':>10} {'bias/sd':>8}   coverage of 95 %")
+    print(
+        f"{'case':32} {'quantity':28} {'truth':>10} {'bias/mean':>10} {'bias/sd':>8} {'bias/se':>8}   coverage of 95 %"
+    )
     for part in asked.only or ("jax", "torch", "tails"):
         if part == "tails":
             tails(asked.repeats)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from driftax.measurement import estimate, units_of
-from driftax.measurement.curvature import top_eigenvalues
 from driftax.measurement.curvature_result import Curvature
+from driftax.measurement.eigenvalues import top_eigenvalues
 from driftax.measurement.spectrum import spectrum
 
 HESSIAN, DEVIATION = np.repeat([0.5, 2.0], 10), np.repeat([1.0, 0.3], 10)

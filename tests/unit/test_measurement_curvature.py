@@ -7,12 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from driftax.measurement.curvature import (
-    hessian_covariance_trace,
-    hessian_trace,
-    stability_edge,
-    top_eigenvalues,
-)
+from driftax.measurement.curvature import hessian_covariance_trace, hessian_trace, stability_edge
+from driftax.measurement.eigenvalue_excess import for_all_examples
+from driftax.measurement.eigenvalues import top_eigenvalues
 
 Z = 4.9  # of a two-sided normal test at 1e-6
 
@@ -73,11 +70,13 @@ def test_error_of_an_eigenvalue_is_the_spread_over_chunks():
 def test_trace_of_hessian_times_covariance():
     hessian, rows = symmetric(6), random(2).normal(size=(20, 6))
     one = hessian_covariance_trace([lambda v: hessian @ v], rows, np.zeros(20, int), unit_size=3)
-    assert one.value == pytest.approx(3 * np.trace(hessian @ np.cov(rows.T)), rel=1e-12)
+    assert one.estimate.value == pytest.approx(3 * np.trace(hessian @ np.cov(rows.T)), rel=1e-12)
     # Two units in a chunk: the mean over all chunks of their half squared difference.
     many = hessian_covariance_trace([lambda v: hessian @ v] * 10, rows, np.arange(20) // 2)
     apart = rows[::2] - rows[1::2]
-    assert many.value == pytest.approx(np.mean([row @ hessian @ row for row in apart]) / 2, rel=1e-12)
+    assert many.estimate.value == pytest.approx(
+        np.mean([row @ hessian @ row for row in apart]) / 2, rel=1e-12
+    )
 
 
 def test_edges_of_stability_are_where_the_iteration_turns():
@@ -100,13 +99,25 @@ def test_edges_of_stability_are_where_the_iteration_turns():
         assert radius(step(0.999 * edge)) < 1 < radius(step(1.001 * edge))
 
 
-def test_what_a_sample_adds_to_the_largest_eigenvalue_is_taken_off():
-    """Chunks of H = diag(3, 0, ...) with noise off the diagonal: the mean of 300 is nearer than without by 4 to 1."""
+@pytest.mark.parametrize("others", [np.zeros(29), np.linspace(2.9, 0.1, 29)])
+def test_what_a_sample_adds_to_the_largest_eigenvalue_is_taken_off(others):
+    """Chunks of H = diag(3, ...) with noise off the diagonal: the mean of 300 is nearer than without by 4 to 1."""
     generator, found = random(5), []
     for seed in range(300):
         noise = generator.normal(size=(8, 30, 30)) * 0.3
-        chunks = [np.diag([3.0] + [0.0] * 29) + one + one.T for one in noise]
-        value = top_eigenvalues([lambda v, h=h: h @ v for h in chunks], 30, seed=seed).values[0].value
-        found.append((value, np.linalg.eigvalsh(np.mean(chunks, axis=0))[-1]))
+        chunks = [np.diag([3.0, *others]) + one + one.T for one in noise]
+        values = top_eigenvalues([lambda v, h=h: h @ v for h in chunks], 30, seed=seed)
+        found.append((values.values[0].value, values.of_sample[0]))
     corrected, plain = np.abs(np.mean(found, axis=0) - 3)
     assert plain > 0.1 and corrected < plain / 4
+
+
+def test_nothing_is_taken_off_where_every_example_was_seen_or_all_are_equal():
+    chunks = random(6).normal(size=(5, 8, 8))
+    chunks += chunks.transpose(0, 2, 1)
+    values, errors = for_all_examples(chunks, 3, unseen=0.0)
+    assert values == pytest.approx(np.linalg.eigvalsh(chunks.mean(axis=0))[::-1][:3], rel=1e-12)
+    assert not errors.any()
+    same, errors = for_all_examples(np.repeat(chunks[:1], 5, axis=0), 3)
+    assert same == pytest.approx(np.linalg.eigvalsh(chunks[0])[::-1][:3], rel=1e-12)
+    assert np.all(errors < 1e-12)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from driftax._errors import DriftaxError
 from driftax.measurement.aggregation import Tail, farthest, verdict
-from driftax.measurement.estimates import Estimate, Shape, interval, quantile
+from driftax.measurement.estimates import NORMAL, Estimate, Shape, interval, reaches
 from driftax.measurement.noise_scale import noise_scale
 
 ERROR = "_standard_error"
@@ -65,8 +65,8 @@ class Measurement:
     def interval(self, quantity: str, group: str | None = "total", **place: Any) -> tuple[float, float]:
         """The 95 % interval of a number: Student's, or Fieller's for the noise scale.
 
-        Its degrees of freedom are the units less one; for curvature the chunks of examples less one. Those of norm and
-        covariance trace allow for skewed units.
+        Its degrees of freedom are the units less one; for curvature the chunks of examples less one. Those of norm,
+        covariance trace, noise scale, signal ratio and tr(H Sigma) allow for skewed units.
 
         Raises:
             DriftaxError: for a quantity or place that was not measured.
@@ -76,11 +76,8 @@ class Measurement:
             return self.noise_scale_interval(str(group))
         chunked = "eigenvalue" in quantity or "hessian" in quantity or quantity == "edge_share"
         free = self.data.attrs["curvature_degrees_of_freedom" if chunked else "degrees_of_freedom"]
-        if f"{quantity}_skewness" not in self.data:
-            return interval(found, max(int(free), 1) + 1)
-        row = self.data.sel(group=group)
-        shape = Shape(float(row[f"{quantity}_skewness"]), float(row[f"{quantity}_kurtosis"]))
-        return interval(found, int(free) + 1, shape)
+        row = self.data.sel(group=group) if "group" in self.data[quantity].dims else self.data
+        return interval(found, max(int(free), 1) + 1, _shape(row, quantity))
 
     def noise_scale_interval(self, group: str = "total") -> tuple[float, float]:
         """The 95 % interval of the noise scale; its upper end is inf where the gradient is not told from 0."""
@@ -164,18 +161,24 @@ class Measurement:
         return self.table()
 
 
+def _shape(row: xr.Dataset, quantity: str) -> Shape:
+    """What a unit adds to a quantity; normal where that was not measured."""
+    if f"{quantity}_skewness" not in row:
+        return NORMAL
+    return Shape(float(row[f"{quantity}_skewness"]), float(row[f"{quantity}_kurtosis"]))
+
+
 def with_noise_scale(data: xr.Dataset) -> xr.Dataset:
     """Adds the noise scale of every group: the ratio of what is there, so that means come before ratios."""
-    q = quantile(int(data.attrs["degrees_of_freedom"]) + 1)
+    units = int(data.attrs["degrees_of_freedom"]) + 1
     rows = []
     for index in range(data.sizes["group"]):
         row = data.isel(group=index)
         shared = float(row["norm_trace_covariance"])
         variances = [float(row[name + ERROR]) ** 2 for name in ("gradient_norm_squared", "covariance_trace")]
         covariance = np.array([[variances[0], shared], [shared, variances[1]]])
-        rows.append(
-            noise_scale(float(row["covariance_trace"]), float(row["gradient_norm_squared"]), covariance, q)
-        )
+        trace, norm = float(row["covariance_trace"]), float(row["gradient_norm_squared"])
+        rows.append(noise_scale(trace, norm, covariance, reaches(units, _shape(row, "trace_over_norm"))))
     names = ("noise_scale", "noise_scale_standard_error", "noise_scale_low", "noise_scale_high")
     columns = {name: ("group", [row[i] for row in rows]) for i, name in enumerate(names)}
     return data.assign(columns)

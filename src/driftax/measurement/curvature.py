@@ -1,22 +1,20 @@
-r"""The Hessian through its products with vectors: trace, top eigenvalues, tr(H Sigma), edge of stability.
+r"""The Hessian through its products with vectors: trace and tr(H Sigma); the edge of stability.
 
 A Hessian is given as a function `vector [dim] -> H vector [dim]`, or as several of them, each from a chunk of
 the examples: their mean is the Hessian, and their spread what the standard errors of the sampling come from.
 
-Source: hutchinson1990; lanczos1950; cohen2022, eq. (3) for the edge of Adam.
+Source: hutchinson1990; cohen2022, eq. (3) for the edge of Adam.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from driftax._errors import DriftaxError
-from driftax.measurement.estimates import Estimate, jackknife_covariance, root
-
-Product = Callable[[np.ndarray], np.ndarray]
+from driftax.measurement.estimates import Estimate, Skewed, jackknife_covariance, root, shape_of
+from driftax.measurement.krylov import Product
 
 
 def hessian_trace(
@@ -50,148 +48,9 @@ def hessian_trace(
     }
 
 
-class Eigenvalues(NamedTuple):
-    """The largest eigenvalues.
-
-    Args:
-        values: from the largest; standard errors are those of the draw of examples, to first order, with the
-            residual, and nan for a single chunk. By how much the largest eigenvalue of a sample exceeds that of all
-            examples on average is taken off to second order; where eigenvalues lie closer than their errors, some of
-            it is left.
-        residuals: |H v - lambda v| of each: an eigenvalue of this Hessian is that near.
-        of_sample: the eigenvalues of the Hessian of the examples that were used.
-    """
-
-    values: tuple[Estimate, ...]
-    residuals: np.ndarray
-    of_sample: np.ndarray
-
-
-def top_eigenvalues(
-    products: Sequence[Product],
-    dim: int,
-    count: int = 1,
-    scale: np.ndarray | None = None,
-    tolerance: float = 1e-4,
-    most: int = 100,
-    seed: int = 0,
-    whole: Product | None = None,
-    unseen: float = 1.0,
-) -> Eigenvalues:
-    """The algebraically largest eigenvalues of H, or of `P^-1/2 H P^-1/2`.
-
-    Args:
-        products: Hessians of the chunks; their mean is H.
-        dim: number of parameters.
-        count: how many eigenvalues.
-        scale: diagonal of P [dim], above 0.
-        tolerance: of the residual over the largest eigenvalue, at which it stops.
-        most: steps, one product of H each.
-        seed: of the first vector.
-        whole: H itself, where one product with it is cheaper than one with each chunk.
-        unseen: 1 - n b / N, where the examples are drawn without replacement.
-
-    Raises:
-        DriftaxError: for a diagonal with entries that are not above 0.
-
-    Source: lanczos1950.
-    """
-    if scale is not None and not np.all(scale > 0):
-        raise DriftaxError(
-            "eigenvalues of P^-1/2 H P^-1/2", f"min(P) = {np.min(scale):g}", "a diagonal P above 0: add eps"
-        )
-    half = np.ones(dim) if scale is None else 1 / np.sqrt(scale)
-    applied = [lambda v, product=product: half * product(half * v) for product in products]
-
-    def mean(vector: np.ndarray) -> np.ndarray:
-        if whole is not None:
-            return half * whole(half * vector)
-        return np.mean([part(vector) for part in applied], axis=0)
-
-    values, vectors, residuals = _lanczos(mean, dim, tolerance, min(count, dim), most, seed)
-    estimates = []
-    for rank in range(len(residuals)):
-        value, error = float(values[rank]), float("nan")
-        if len(applied) > 1:
-            columns = np.stack([part(vectors[:, rank]) for part in applied], axis=1)
-            parts = vectors[:, rank] @ columns
-            error = float(np.hypot(np.sqrt(unseen / len(parts)) * parts.std(ddof=1), residuals[rank]))
-            value -= unseen * _excess(values, vectors, rank, columns, error)
-        estimates.append(Estimate(value, error))
-    return Eigenvalues(tuple(estimates), residuals, values[: len(residuals)])
-
-
-def _excess(values: np.ndarray, vectors: np.ndarray, rank: int, columns: np.ndarray, error: float) -> float:
-    """By how much the eigenvalue of a sample is too large on average, by perturbation to second order.
-
-    `sum_k E |v_k' E v|^2 / (lambda - lambda_k)` for an error E of the Hessian, whose covariance is taken from the
-    spread over chunks; directions outside the Krylov space count with the curvature 0. Gaps below two standard errors
-    are not told from ties, and count as those.
-
-    Args:
-        values, vectors: Ritz values [step] and vectors [dim, step].
-        rank: of the eigenvalue.
-        columns: of every chunk, the product of its Hessian and the vector [dim, chunk].
-        error: standard error of the eigenvalue.
-
-    Source: kato1966, second-order perturbation of an eigenvalue.
-    """
-    chunks = columns.shape[1]
-    errors = (columns - columns.mean(axis=1, keepdims=True)) / np.sqrt(chunks * (chunks - 1))
-    seen = ((vectors.T @ errors) ** 2).sum(axis=1)
-    beyond = max(float((errors**2).sum() - seen.sum()), 0.0)
-    gaps = values[rank] - values
-    wide = np.where(np.abs(gaps) < 2 * error, np.where(gaps < 0, -1, 1) * 2 * error, gaps)
-    shares = np.delete(seen / np.where(wide == 0, np.inf, wide), rank)
-    rest = beyond / values[rank] if values[rank] > 2 * error else 0.0
-    return float(shares.sum() + rest)
-
-
-def _lanczos(
-    apply: Product, dim: int, tolerance: float, count: int, most: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ritz values from the largest [step], vectors [dim, step], and residuals of the first `count` of them."""
-    start = np.random.default_rng(seed).normal(size=dim)
-    for basis, tridiagonal, beta in krylov(apply, start, most):
-        values, small = np.linalg.eigh(tridiagonal)
-        values, small = values[::-1], small[:, ::-1]
-        residuals = np.abs(beta * small[-1, :count])
-        size = max(float(np.abs(np.diag(tridiagonal)).max()), float(np.abs(values).max()), 1e-300)
-        if len(basis) >= count and residuals.max() <= tolerance * size:
-            break
-    return values, basis.T @ small, residuals
-
-
-def krylov(apply: Product, start: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """After every step of Lanczos: the basis [step, dim], H in it [step, step], and the norm of what lies outside.
-
-    It ends after `most` steps, or where nothing lies outside. Every new vector is orthogonalised twice against all
-    before it: without that, single precision has ghosts of the largest eigenvalue.
-
-    Source: lanczos1950.
-    """
-    most = min(most, len(start))
-    basis = np.empty((most, len(start)))
-    basis[0] = start / np.linalg.norm(start)
-    diagonal: list[float] = []
-    beside: list[float] = []
-    for step in range(1, most + 1):
-        before = basis[:step]
-        product = apply(before[-1])
-        diagonal.append(float(before[-1] @ product))
-        for _ in range(2):
-            product = product - before.T @ (before @ product)
-        beta = float(np.linalg.norm(product))
-        yield before, np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1), beta
-        if step == most or beta <= 1e-12 * float(np.abs(diagonal).max()):
-            return
-        beside.append(beta)
-        basis[step] = product / beta
-
-
 def hessian_covariance_trace(
     products: Sequence[Product], gradients: np.ndarray, chunks: np.ndarray, unit_size: int = 1
-) -> Estimate:
+) -> Skewed:
     """tr(H Sigma) of one example, unbiased: `mean of (g - g')' H (g - g') / 2` over pairs of units of a chunk.
 
     A pair of one chunk meets the Hessians of all others: with that of its own examples the mean would be biased
@@ -210,7 +69,7 @@ def hessian_covariance_trace(
         centred = gradients - gradients.mean(axis=0)
         n = len(centred)
         values = unit_size * np.array([row @ products[0](row) for row in centred]) * n / (n - 1)
-        return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)))
+        return Skewed(Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(n))))
     count = len(products)
     crossed = np.zeros((count, count))  # pairs of a chunk, Hessian of another
     for chunk in range(count):
@@ -222,9 +81,10 @@ def hessian_covariance_trace(
     total = crossed.sum()
     value = unit_size * total / (count * (count - 1))
     if count < 3:
-        return Estimate(float(value), float("nan"))
+        return Skewed(Estimate(float(value), float("nan")))
     left = unit_size * (total - crossed.sum(axis=0) - crossed.sum(axis=1)) / ((count - 1) * (count - 2))
-    return Estimate(float(value), root(float(jackknife_covariance(left[:, None])[0, 0])))
+    error = root(float(jackknife_covariance(left[:, None])[0, 0]))
+    return Skewed(Estimate(float(value), error), shape_of(left))
 
 
 def stability_edge(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from driftax.measurement.curvature import Eigenvalues
-from driftax.measurement.estimates import Estimate
+from driftax.measurement.eigenvalues import Eigenvalues
+from driftax.measurement.estimates import Estimate, Skewed
 from driftax.measurement.spectrum import Spectrum
 
 
@@ -27,7 +27,7 @@ class Curvature:
     trace: Mapping[str, Estimate] = field(default_factory=dict)
     eigenvalues: Eigenvalues | None = None
     preconditioned: Eigenvalues | None = None
-    hessian_covariance_trace: Estimate | None = None
+    hessian_covariance_trace: Skewed | None = None
     edge: float | None = None
     chunks: int = 1
     spectrum: Spectrum | None = None

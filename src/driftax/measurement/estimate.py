@@ -129,6 +129,7 @@ def _moments(group: GroupUnits, units: Units) -> dict[str, Any]:
         **_pair("covariance_trace", found.covariance_trace),
         **_shape("gradient_norm_squared", found.norm_shape),
         **_shape("covariance_trace", found.trace_shape),
+        **_shape("trace_over_norm", found.ratio_shape),
         "norm_trace_covariance": float(found.covariance[0, 1]),
         **_pair("noise_deviation_sum", noise_deviation_sum(group.columns, group.dim, *given)),
     }
@@ -136,9 +137,11 @@ def _moments(group: GroupUnits, units: Units) -> dict[str, Any]:
 
 def _signal(group: GroupUnits, units: Units, batch: int) -> dict[str, Any]:
     given = (group.columns, group.dim, units.unit_size, batch, units.unseen)
+    ratio = mean_signal_ratio_squared(*given)
     return {
         "silent_share": 1 - float(loud(group.columns).mean()),
-        **_pair("signal_ratio_squared", mean_signal_ratio_squared(*given)),
+        **_pair("signal_ratio_squared", ratio.estimate),
+        **_shape("signal_ratio_squared", ratio.shape),
         **_pairs("phase_share", phase_shares(*given)),
     }
 
@@ -178,13 +181,13 @@ def _curvature(curvature: Curvature | None, groups: list[str]) -> dict[str, Any]
         found["spectrum_preconditioned"] = ((), float(spread.preconditioned))
         for name in ("gradient_norm_squared", "covariance_trace"):
             found |= {k: ((), v) for k, v in _pair(f"preconditioned_{name}", getattr(spread, name)).items()}
-    scalars = {
-        "hessian_covariance_trace": curvature.hessian_covariance_trace,
-        "edge_share": curvature.edge_share(),
-    }
-    for name, one in scalars.items():
-        if one is not None:
-            found |= {key: ((), value) for key, value in _pair(name, one).items()}
+    scalars: dict[str, float] = {}
+    if (noise := curvature.hessian_covariance_trace) is not None:
+        scalars |= _pair("hessian_covariance_trace", noise.estimate)
+        scalars |= _shape("hessian_covariance_trace", noise.shape)
+    if (share := curvature.edge_share()) is not None:
+        scalars |= _pair("edge_share", share)
+    found |= {name: ((), value) for name, value in scalars.items()}
     if curvature.edge is not None:
         found["stability_edge"] = ((), curvature.edge)
     return found

@@ -41,26 +41,59 @@ class Shape(NamedTuple):
 NORMAL = Shape()
 
 
-def shape_of(left_out: np.ndarray) -> Shape:
-    """The shape from the values with one unit left out [n]."""
+class Skewed(NamedTuple):
+    """An estimate and the shape of what a unit adds to it."""
+
+    estimate: Estimate
+    shape: Shape = NORMAL
+
+
+def shape_of(left_out: np.ndarray, bend: float = 0.0) -> Shape:
+    """The shape from the values with one unit left out [n], and what is added to its skewness."""
     parts = left_out.mean() - left_out
     spread = parts.std()
     if spread == 0:
         return Shape()
-    return Shape(float(((parts / spread) ** 3).mean()), float(((parts / spread) ** 4).mean()))
+    return Shape(float(((parts / spread) ** 3).mean()) + bend, float(((parts / spread) ** 4).mean()))
+
+
+def bend_of_square(gram: np.ndarray, variance: float) -> float:
+    """What a square adds to the skewness of a unit, where |mean|^2 of some vectors is studentised.
+
+    With the mean its standard error grows: `12 m' S^2 m / (n variance)^1.5` for units with mean m and covariance S.
+
+    Args:
+        gram: inner products of the vectors of the units [n, n].
+        variance: of the estimate of |mean|^2.
+
+    Source: hall1992, skewness of a studentised function of means; re-derived for squares.
+    """
+    n = len(gram)
+    rows = gram.mean(axis=1)
+    centred = gram - rows[:, None] - rows[None, :] + gram.mean()
+    along = rows - gram.mean()  # m' (g_i - m)
+    squared = float(along @ (centred - np.diag(np.diag(centred))) @ along) / ((n - 1) * (n - 2))
+    return 12 * max(squared, 0.0) / (n * variance) ** 1.5 if variance > 0 else 0.0
 
 
 def interval(found: Estimate, units: int, shape: Shape = NORMAL, level: float = 0.95) -> tuple[float, float]:
-    """An interval that allows for skewed units, by a cubic of the studentised estimate.
-
-    The quantile is Student's, with fewer degrees of freedom where units are heavy-tailed: a guard, at the price of
-    wider intervals. A quadratic estimate near 0 that few directions make up is held less often, like Student's.
+    """An interval that allows for skewed units.
 
     Args:
         found: the estimate.
         units: from which it is made.
         shape: of what they add to it.
         level: of confidence.
+    """
+    below, above = reaches(units, shape, level)
+    return found.value - found.standard_error * below, found.value + found.standard_error * above
+
+
+def reaches(units: int, shape: Shape = NORMAL, level: float = 0.95) -> tuple[float, float]:
+    """How many standard errors an interval reaches below an estimate and above it, by a cubic of the studentised one.
+
+    The quantile is Student's, with fewer degrees of freedom where units are heavy-tailed: a guard, at the price of
+    wider intervals.
 
     Source: hall1992 (the cubic).
     """
@@ -71,8 +104,7 @@ def interval(found: Estimate, units: int, shape: Shape = NORMAL, level: float = 
     def straightened(x: float) -> float:
         return x if abs(bend) < 1e-6 else 3 / bend * (math.cbrt(1 + bend * (x - bend / 6)) - 1)
 
-    value, error = found
-    return value - error * straightened(reach), value - error * straightened(-reach)
+    return straightened(reach), -straightened(-reach)
 
 
 def root(variance: float) -> float:

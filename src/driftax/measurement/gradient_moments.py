@@ -19,7 +19,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from driftax.measurement.estimates import NORMAL, Estimate, Shape, jackknife_covariance, root, shape_of
+from driftax.measurement.estimates import (
+    NORMAL,
+    Estimate,
+    Shape,
+    bend_of_square,
+    jackknife_covariance,
+    root,
+    shape_of,
+)
 
 
 class GradientMoments(NamedTuple):
@@ -30,6 +38,7 @@ class GradientMoments(NamedTuple):
         covariance_trace: of the gradient of one example, [gradient]^2.
         covariance: of the two estimates in this order [2, 2].
         norm_shape, trace_shape: of what a unit adds to them.
+        ratio_shape: of what it adds to `trace - ratio norm`, for the ratio that was found.
     """
 
     norm_squared: Estimate
@@ -37,6 +46,7 @@ class GradientMoments(NamedTuple):
     covariance: np.ndarray
     norm_shape: Shape = NORMAL
     trace_shape: Shape = NORMAL
+    ratio_shape: Shape = NORMAL
 
 
 def gradient_moments(
@@ -68,13 +78,19 @@ def gradient_moments(
     covariance[0, 0] = unseen * 4 * mean_part / n + unseen**2 * 2 * own_part / (n * (n - 1))
     limit = root(covariance[0, 0] * covariance[1, 1])
     covariance[0, 1] = covariance[1, 0] = np.clip(covariance[0, 1], -limit, limit)
+    bend = bend_of_square(gram, covariance[0, 0])
+    ratio = spread / norm if norm > 0 else 0.0
+    apart = np.array([-ratio, 1.0])
+    variance = float(apart @ covariance @ apart)
+    against = bend * (ratio * root(covariance[0, 0] / variance)) ** 3 if variance > 0 else 0.0
     covariance *= np.outer([1, scale], [1, scale])
     return GradientMoments(
         Estimate(float(norm), root(covariance[0, 0])),
         Estimate(float(scale * spread), root(covariance[1, 1])),
         covariance,
-        shape_of(left[:, 0]),
+        shape_of(left[:, 0], bend),
         shape_of(left[:, 1]),
+        shape_of(left @ apart, -against),
     )
 
 

@@ -32,31 +32,42 @@ class NoiseScale(NamedTuple):
     resolved: bool
 
 
-def noise_scale(trace: float, norm_squared: float, covariance: np.ndarray, quantile: float) -> NoiseScale:
+def noise_scale(
+    trace: float, norm_squared: float, covariance: np.ndarray, reaches: tuple[float, float]
+) -> NoiseScale:
     """The ratio of a trace and a squared norm, both above 0 in truth.
 
     Args:
         trace: estimate of tr Sigma.
         norm_squared: estimate of |grad|^2.
         covariance: of (norm_squared, trace) [2, 2].
-        quantile: of the interval, 1.96 for 95 % of many units.
+        reaches: standard errors by which the interval of `trace - ratio norm` reaches below and above it: 1.96 both
+            for 95 % of many units that are not skewed.
 
     Source: fieller1954.
     """
+    low, _ = _ends(trace, norm_squared, covariance, reaches[0])
+    _, high = _ends(trace, norm_squared, covariance, reaches[1])
+    if not (norm_squared > 0 and math.isfinite(high)):
+        return NoiseScale(math.nan, math.inf, low, math.inf, False)
     (norm_variance, shared), (_, trace_variance) = covariance
-    a = norm_squared**2 - quantile**2 * norm_variance
-    b = norm_squared * trace - quantile**2 * shared
-    c = trace**2 - quantile**2 * trace_variance
+    ratio = trace / norm_squared
+    spread = trace_variance - 2 * ratio * shared + ratio**2 * norm_variance
+    excess = norm_variance / norm_squared**2 - shared / (trace * norm_squared)
+    error = math.sqrt(max(spread, 0.0)) / norm_squared
+    return NoiseScale(ratio / max(1 + excess, 0.5), error, low, high, True)
+
+
+def _ends(trace: float, norm_squared: float, covariance: np.ndarray, reach: float) -> tuple[float, float]:
+    """Where `trace - ratio norm` is `reach` standard errors from 0; inf for an end that is not there."""
+    (norm_variance, shared), (_, trace_variance) = covariance
+    a = norm_squared**2 - reach**2 * norm_variance
+    b = norm_squared * trace - reach**2 * shared
+    c = trace**2 - reach**2 * trace_variance
     disc = b * b - a * c
+    half = math.sqrt(max(disc, 0.0))
     if norm_squared > 0 and a > 0:
-        ratio = trace / norm_squared
-        spread = trace_variance - 2 * ratio * shared + ratio**2 * norm_variance
-        half = math.sqrt(max(disc, 0.0))
-        excess = norm_variance / norm_squared**2 - shared / (trace * norm_squared)
-        error = math.sqrt(max(spread, 0.0)) / norm_squared
-        return NoiseScale(ratio / max(1 + excess, 0.5), error, max((b - half) / a, 0.0), (b + half) / a, True)
+        return max((b - half) / a, 0.0), (b + half) / a
     if a == 0 or disc <= 0 or c <= 0:
-        return NoiseScale(math.nan, math.inf, 0.0, math.inf, False)
-    # The set is what lies beyond the positive root.
-    ends = [(b - math.sqrt(disc)) / a, (b + math.sqrt(disc)) / a]
-    return NoiseScale(math.nan, math.inf, max(max(ends), 0.0), math.inf, False)
+        return 0.0, math.inf
+    return max((b - half) / a, (b + half) / a, 0.0), math.inf  # the set is what lies beyond the positive root

@@ -12,16 +12,11 @@ import numpy as np
 
 from driftax._errors import DriftaxError
 from driftax.measurement._value import Measurement
-from driftax.measurement.curvature import (
-    Eigenvalues,
-    Product,
-    hessian_covariance_trace,
-    hessian_trace,
-    stability_edge,
-    top_eigenvalues,
-)
+from driftax.measurement.curvature import hessian_covariance_trace, hessian_trace, stability_edge
 from driftax.measurement.curvature_result import Curvature
+from driftax.measurement.eigenvalues import Eigenvalues, top_eigenvalues
 from driftax.measurement.estimate import estimate
+from driftax.measurement.krylov import Product
 from driftax.measurement.spectrum import spectrum
 from driftax.measurement.units import TOTAL, units_of
 

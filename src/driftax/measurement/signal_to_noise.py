@@ -12,7 +12,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from driftax.measurement.estimates import Estimate, jackknife_covariance, root
+from driftax.measurement.estimates import (
+    Estimate,
+    Skewed,
+    bend_of_square,
+    jackknife_covariance,
+    root,
+    shape_of,
+)
 from driftax.measurement.gradient_moments import squared_covariance
 
 _ONE_UNIT = 0.8  # share of the sum of squares
@@ -36,7 +43,7 @@ def signal_ratio_squared(
 
 def mean_signal_ratio_squared(
     columns: np.ndarray, dim: int, unit_size: int = 1, batch: int = 1, unseen: float = 1.0
-) -> Estimate:
+) -> Skewed:
     """The mean of Y^2 over the coordinates of a group.
 
     Its standard error is over units (the jackknife, less the part it counts twice) and over the draw of
@@ -52,7 +59,7 @@ def mean_signal_ratio_squared(
     columns = columns[:, loud(columns)]
     n, kept = columns.shape
     if kept == 0:
-        return Estimate(float("nan"), float("nan"))
+        return Skewed(Estimate(float("nan"), float("nan")))
     ratios = signal_ratio_squared(columns, unit_size, batch, unseen)
     mean, variance = columns.mean(axis=0), columns.var(axis=0, ddof=1)
     squares = (columns - mean) ** 2
@@ -69,7 +76,9 @@ def mean_signal_ratio_squared(
     units = max(total - own, own * unseen)
     drawn = ratios.var() / kept * max(1 - kept / dim, 0.0)
     value = ratios.mean() + unseen * (n - 1) * (ratios.mean() - left.mean())
-    return Estimate(float(value), root(units + drawn))
+    scaled = columns / np.sqrt(variance)
+    shape = shape_of(left, bend_of_square(scaled @ scaled.T, units / factor**2))
+    return Skewed(Estimate(float(value), root(units + drawn)), shape)
 
 
 def loud(columns: np.ndarray) -> np.ndarray:

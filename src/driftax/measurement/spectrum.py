@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from driftax.measurement.curvature import Product, krylov
 from driftax.measurement.estimates import Estimate
 from driftax.measurement.gradient_moments import gradient_moments
+from driftax.measurement.krylov import Product, krylov
 from driftax.measurement.units import gram
 
 _STEPS = 10  # of Lanczos: exact for polynomials of degree 19

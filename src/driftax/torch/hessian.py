@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from driftax._errors import DriftaxError
-from driftax.measurement.curvature import Product
+from driftax.measurement.krylov import Product
 from driftax.torch.parameters import Parameters
 from driftax.torch.passes import Loss
 

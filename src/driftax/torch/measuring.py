@@ -13,13 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from driftax._errors import DriftaxError
 from driftax.measurement._value import Measurement
-from driftax.measurement.curvature import (
-    Eigenvalues,
-    hessian_covariance_trace,
-    hessian_trace,
-    top_eigenvalues,
-)
+from driftax.measurement.curvature import hessian_covariance_trace, hessian_trace
 from driftax.measurement.curvature_result import Curvature
+from driftax.measurement.eigenvalues import Eigenvalues, top_eigenvalues
 from driftax.measurement.estimate import estimate
 from driftax.measurement.spectrum import spectrum
 from driftax.measurement.units import TOTAL, units_of
