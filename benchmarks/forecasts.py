@@ -3,7 +3,8 @@
 The character transformer of `benchmarks.training_rules` is trained and measured once; from that checkpoint, with the
 optimizer's state, it goes on with one number changed at a time and over the same examples. Compared is the loss on
 fixed examples minus that of the run that goes on unchanged, over seeds of the order of examples. Expected are the loss
-that noise keeps, by the measurement, and `speed` times the slope of the unchanged run for the flat directions.
+that noise keeps and what the decay takes off, by the measurement, and `speed` times the slope of the unchanged run for
+the flat directions.
 
     DRIFTAX_DATA=... python -m benchmarks.forecasts --seeds 8
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import time
 from typing import Any
 
@@ -96,13 +98,17 @@ def main() -> None:
     # Over one way; its first tenth still remembers the jitter of the checkpoint.
     slopes = np.polyfit(np.arange(0.2, 1.01, 0.1), base[:, 1:].T, 1)[0]
     print(f"unchanged: loss {_mean(base[:, _LATER].mean(axis=1))}, slope over the way {_mean(slopes)}\n")
-    print("| change | noise | speed | expected | measured | of the edge |\n|---|---|---|---|---|---|")
+    print(
+        "| change | noise | speed | decay | expected | measured | of the edge |\n|---|---|---|---|---|---|---|"
+    )
     for one in outcomes[1:]:
         apart = (_continued((model, optimizer), data, one.settings, examples, asked.seeds) - base)[:, _LATER]
         noise = one.noise.value - outcomes[0].noise.value
         flat = _MIDDLE * (one.speed.value - 1) * slopes.mean()
         cells = [one.name, with_error(noise, one.noise.standard_error), f"{one.speed.value:.2f}"]
-        cells += [f"{noise + flat:+.4f}", _mean(apart.mean(axis=1)), f"{one.edge_share.value:.2f}"]
+        pull = outcomes[0].pull.value - one.pull.value
+        cells += [with_error(pull, math.hypot(outcomes[0].pull.standard_error, one.pull.standard_error))]
+        cells += [f"{noise + flat + pull:+.4f}", _mean(apart.mean(axis=1)), f"{one.edge_share.value:.2f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,29 @@ def test_mean_and_noise_of_a_run_are_those_of_its_recursion():
     assert found.deviation > 0
     assert found.noise == pytest.approx(0.5 * (CURVATURE * variance).sum(), rel=1e-10)
     assert found.descent == pytest.approx(0.5 * (CURVATURE * (place**2 - mean**2)).sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    "settings", [adamw(weight_decay=0.5), Settings("sgd", 0.1, 4, weight_decay=0.5, weight_decay_form="l2")]
+)
+def test_a_decay_pulls_on_a_flat_loss_as_its_iteration_does(settings):
+    """The loss g w of a constant gradient g: what the decay takes off it is g w (1 - (1 - lr decay)^k)."""
+    flat = replace(model(np.zeros(2)), curvature=np.array([1e-9, 1e-9]), pull=3.0)
+    weight = 1.0
+    for _ in range(7):
+        weight *= 1 - settings.learning_rate * settings.weight_decay
+    level = after(flat, settings, 7, settings)
+    assert level.pull == pytest.approx(3.0 * (1 - weight), rel=1e-12)
+    assert after(replace(flat, pull=math.nan), settings, 7, settings).pull == 0.0
+
+
+def test_the_pull_of_a_decay_is_carried_with_its_error():
+    rows = np.random.default_rng(3).normal(size=(64, 5)) + 1.0
+    params = np.arange(5.0)
+    units = units_of({"a": rows[:, :2], "b": rows[:, 2:]}, params={"a": params[:2], "b": params[2:]})
+    found = estimate(units, tails=False).estimate("params_gradient")
+    along = rows @ params
+    assert found == pytest.approx((along.mean(), along.std(ddof=1) / 8), rel=1e-12)
 
 
 def test_a_decay_inside_the_gradient_of_sgd_is_part_of_its_slope():

@@ -74,7 +74,7 @@ def forecast(
         _batch_over_scale(found, settings),
         *_phases(found, settings),
         *_floor(model, told, errors["signal"], settings),
-        *_ahead(told, settings, steps),
+        *_ahead(model, told, settings, steps),
         _edge(told, settings),
         _equation(model, settings, steps, "order 1"),
         _equation(model, settings, steps, "order 2"),
@@ -145,7 +145,7 @@ def _settled(signal: float, spread: float, jitter: float) -> tuple[Validity, str
     return Validity.DOUBTFUL, "not resolved whether the run has settled: more units, or more measurements"
 
 
-def _ahead(told: Told, settings: Settings, steps: int) -> list[Forecast]:
+def _ahead(model: LocalModel, told: Told, settings: Settings, steps: int) -> list[Forecast]:
     """The next steps, and how long the floor takes to build up."""
     descent = descent_of(told, lambda m: after(m, settings, steps, settings))
     settling = told(lambda m: half_time(m, settings))
@@ -161,7 +161,7 @@ def _ahead(told: Told, settings: Settings, steps: int) -> list[Forecast]:
             Validity.DOUBTFUL,
             "what the gradient has beyond the jitter of a settled run is not resolved",
         )
-    elif settings.weight_decay:
+    elif settings.weight_decay and math.isnan(model.pull):
         verdict, known = Validity.DOUBTFUL, "the pull of the weight decay on the params was not measured"
     name, half = f"loss taken off in {steps:,} steps", "relaxation: half of the floor is reached in"
     return [

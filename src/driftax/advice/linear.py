@@ -35,11 +35,14 @@ class Motion(NamedTuple):
 
 
 class Level(NamedTuple):
-    """Of the mean loss: what the mean gradient took off, its deviation by jitter, and what noise keeps."""
+    """Of the mean loss: what the mean gradient took off and its deviation by jitter, what noise keeps, and what a decay
+    of the weights took off (along flat directions; 0 where its pull is not known).
+    """
 
     descent: float
     deviation: float
     noise: float
+    pull: float
 
 
 def effective_rate(model: LocalModel, settings: Settings) -> float:
@@ -79,8 +82,7 @@ def built_up(model: LocalModel, settings: Settings, steps: int, process: Process
 def after(model: LocalModel, settings: Settings, steps: int, now: Settings) -> Level:
     """The level after so many steps of a configuration, from the stationary law of the present one.
 
-    The mean gradient is what was measured beyond the jitter of that law. A decay acts on the fluctuations; what it
-    adds to the mean gradient was not measured.
+    The mean gradient is what was measured beyond the jitter of that law.
     """
     theta, start = model.curvature, stationary(model, now)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -93,7 +95,16 @@ def after(model: LocalModel, settings: Settings, steps: int, now: Settings) -> L
         each = -(moved + 0.5 * theta * moved**2)
         jitter = theta**2 * start[:, 0, 0]
         descent, deviation = each @ (model.signal - jitter), np.sqrt(2 * ((each * jitter) ** 2).sum())
-        return Level(float(descent), float(deviation), float((0.5 * theta * spread[:, 0, 0]).sum()))
+        noise = float((0.5 * theta * spread[:, 0, 0]).sum())
+        return Level(float(descent), float(deviation), noise, _pulled(model, settings, steps))
+
+
+def _pulled(model: LocalModel, settings: Settings, steps: int) -> float:
+    """What the decay takes off: the share by which weights shrink, times params . grad."""
+    if not settings.weight_decay or np.isnan(model.pull):
+        return 0.0
+    rate = settings.learning_rate / (1 - heavy(settings)) * settings.weight_decay
+    return float(-np.expm1(steps * np.log1p(-min(rate, 1 - 1e-12))) * model.pull)
 
 
 def _decay(settings: Settings) -> float:

@@ -40,6 +40,7 @@ class LocalModel:
         signal: parts of |P^-1/2 grad|^2, unbiased.
         batch: examples in a step where P was measured.
         shares: of noise in second moments, with the parts of noise and of signal there [3, share]; None for P = 1.
+        pull: params . grad, what a unit of weight decay takes off the loss; nan where it was not measured.
     """
 
     curvature: np.ndarray
@@ -47,6 +48,7 @@ class LocalModel:
     signal: np.ndarray
     batch: Number
     shares: np.ndarray | None = None
+    pull: float = math.nan
 
     @property
     def preconditioned(self) -> bool:
@@ -68,13 +70,16 @@ class LocalModel:
         ratios = 1 / np.sqrt(1 - known * (1 - self.batch / batch))
         return float(np.clip(self.shares[row] @ ratios, ratios.min(), ratios.max()))
 
-    def varied(self, curvature: float = 0.0, noise: float = 0.0, signal: float = 0.0) -> LocalModel:
+    def varied(
+        self, curvature: float = 0.0, noise: float = 0.0, signal: float = 0.0, pull: float = 0.0
+    ) -> LocalModel:
         """Curvature and noise changed by shares of themselves, the signal by a number that stands where noise does."""
         return replace(
             self,
             curvature=(1 + curvature) * self.curvature,
             noise=(1 + noise) * self.noise,
             signal=self.signal + signal * self.noise / (self.noise.sum() or 1.0),
+            pull=self.pull + pull,
         )
 
 
@@ -104,7 +109,7 @@ def local_model(found: Measurement, settings: Settings) -> LocalModel:
         of_signal = data["spectrum_signal_at_share"].values.mean(axis=0)
         shares = _shares(found, of_signal if _resolved(found) else data["spectrum_noise_at_share"].values)
     noise, signal = data["spectrum_noise"].values.mean(axis=0), data["spectrum_signal"].values
-    return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares)
+    return LocalModel(scaled, noise, signal, float(data.attrs["batch"]), shares, _pull(found).value)
 
 
 def one_setting(optimizer: Any, batch: Number | None) -> Settings:
@@ -214,7 +219,13 @@ def errors_of(found: Measurement, model: LocalModel) -> dict[str, float]:
     """Standard errors in the terms of `LocalModel.varied`."""
     top, noise = _top(found, model.preconditioned), found.estimate("preconditioned_covariance_trace")
     signal = found.estimate("preconditioned_gradient_norm_squared")
-    return {"curvature": _relative(top), "noise": _relative(noise), "signal": signal.standard_error}
+    errors = {"curvature": _relative(top), "noise": _relative(noise), "signal": signal.standard_error}
+    return {**errors, "pull": _pull(found).standard_error}
+
+
+def _pull(found: Measurement) -> Estimate:
+    unknown = "params_gradient" not in found.data
+    return Estimate(math.nan, math.nan) if unknown else found.estimate("params_gradient")
 
 
 def _top(found: Measurement, preconditioned: bool) -> Estimate:

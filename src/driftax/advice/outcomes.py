@@ -28,7 +28,9 @@ class Outcome(NamedTuple):
         name: of the rule, or of the change.
         settings: the configuration.
         speed: along flat directions, per example and over that of the run as it is.
-        descent: what the mean gradient takes off the loss, as far as it is more than the jitter of a settled run.
+        descent: what the mean gradient and the weight decay take off the loss, as far as the gradient is more than the
+            jitter of a settled run.
+        pull: the decay's part of it.
         noise: what noise keeps above the minimum after those examples.
         floor: what it keeps there in the end.
         edge_share: the largest curvature over the one at which steps turn unstable.
@@ -38,6 +40,7 @@ class Outcome(NamedTuple):
     settings: Settings
     speed: Estimate
     descent: Estimate
+    pull: Estimate
     noise: Estimate
     floor: Estimate
     edge_share: Estimate
@@ -121,6 +124,7 @@ def _outcomes(found: Measurement, configurations: list[tuple[str, Settings]], st
             settings,
             speed(settings),
             descent_of(told, lambda m: after(m, settings, own, now)),
+            told(lambda m: after(m, settings, own, now).pull),
             told(lambda m: after(m, settings, own, now).noise),
             told(lambda m: floor(m, settings)),
             told(lambda m: edge_share(m, settings)),
@@ -174,5 +178,5 @@ def carried(
 
 def descent_of(told: Told, level: Callable[[LocalModel], Level]) -> Estimate:
     """What is taken off, with the errors of the measurement and those of the jitter at the params of now."""
-    found, jitter = told(lambda m: level(m).descent), told(lambda m: level(m).deviation)
+    found, jitter = told(lambda m: level(m).descent + level(m).pull), told(lambda m: level(m).deviation)
     return Estimate(found.value, math.hypot(found.standard_error, jitter.value))

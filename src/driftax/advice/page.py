@@ -101,7 +101,7 @@ def _ahead(model: LocalModel, outcomes: list[Outcome], steps: int) -> Figure:
         ]
         across = tuple(looks.tolist())
         noise.append(Line(one.name, style, across, tuple(value.noise for value in found)))
-        descent.append(Line(one.name, style, across, tuple(value.descent for value in found)))
+        descent.append(Line(one.name, style, across, tuple(value.descent + value.pull for value in found)))
     caption = (
         "On the measured surrogate, from the params that were measured, without errors of the measurement."
     )

@@ -38,6 +38,7 @@ class Rehearsal(NamedTuple):
         errors: standard errors of the differences from the optimizer [look].
         members: of every factor.
         reason: what decided the verdict, or what would.
+        equation: the one that was judged.
     """
 
     verdict: str
@@ -50,13 +51,18 @@ class Rehearsal(NamedTuple):
     errors: dict[int, np.ndarray]
     members: int
     reason: str
+    equation: str = "the equation"
 
     def __str__(self) -> str:
-        return f"the equation is {self.verdict} here: {self.reason}"
+        return f"{self.equation} is {self.verdict} here: {self.reason}"
 
 
 def rehearsal(
-    losses: Mapping[int, np.ndarray], looks: np.ndarray, tolerance: float = 0.1, false_alarm: float = 0.01
+    losses: Mapping[int, np.ndarray],
+    looks: np.ndarray,
+    tolerance: float = 0.1,
+    false_alarm: float = 0.01,
+    equation: str = "the equation",
 ) -> Rehearsal:
     """Judges the losses of SVAG continuations.
 
@@ -65,6 +71,7 @@ def rehearsal(
         looks: optimizer steps [look].
         tolerance: largest distance of a valid equation, over range and spread of the loss.
         false_alarm: probability that noise alone makes a verdict, over all looks (Bonferroni).
+        equation: its name in the verdict.
     """
     base = losses[1]
     factors = sorted(m for m in losses if m > 1)
@@ -77,7 +84,7 @@ def rehearsal(
 
     def found(verdict: str, distance: float, error: float, reason: str) -> Rehearsal:
         given = tolerance, scale, np.asarray(looks), means, errors, members
-        return Rehearsal(verdict, distance, error, *given, reason)
+        return Rehearsal(verdict, distance, error, *given, reason, equation)
 
     lost = [m for m, values in losses.items() if not np.all(np.isfinite(values))]
     if lost:

@@ -14,7 +14,8 @@ FORECAST_COLUMNS = ["", "expected, 95 %", "validity", "because"]
 OUTCOME_COLUMNS = ["", "speed", "taken off", "noise left", "noise floor", "of the edge"]
 OUTCOME_NOTES = [
     "speed: along flat directions, per example, over that of now.",
-    "taken off: loss that the mean gradient removes over the same examples, beyond the jitter of a settled run.",
+    "taken off: loss that mean gradient and weight decay remove over the same examples, beyond the jitter (what the "
+    "gradient of a settled run is by noise alone).",
     "noise left, noise floor: loss that noise keeps above the minimum after those examples, and in the end.",
     "of the edge: the largest curvature over the edge of stability; unstable above 1.",
 ]

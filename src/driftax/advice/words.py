@@ -37,19 +37,18 @@ def answers(
     return [
         Answer("What your run looks like", _looks(found, of)),
         Answer("What limits it", _limits(of)),
-        Answer("What to change", [*_levers(changes), *(of_rules(rules) if rules else [])]),
+        Answer("What to change", [*_levers(changes, of), *(of_rules(rules) if rules else [])]),
         Answer("How sure we are", _sure(found, of)),
     ]
 
 
 def _looks(found: Measurement, of: dict[str, Forecast]) -> list[str]:
-    ratio, floor, scale = of["batch_over_scale"], of["floor"], found.estimate("noise_scale")
+    ratio, floor, scale = of["batch_over_scale"], of["floor"], found.estimate("noise_scale").value
     batches = f"A batch over the gradient noise scale: {ratio.reason}."
     if math.isfinite(ratio.value):
-        size = with_error(*scale) if math.isfinite(scale.standard_error) else short(scale.value)
-        batches = (
-            f"A batch is {ranged(ratio)} times the gradient noise scale ({size} examples): {ratio.reason}."
-        )
+        low, high = found.noise_scale_interval()
+        size = f"{_three(scale)} examples, 95 %: {_three(low)} to {'∞' if math.isinf(high) else _three(high)}"
+        batches = f"A batch is {ranged(ratio)} times the gradient noise scale ({size}): {ratio.reason}."
     lines = [batches]
     if math.isfinite(floor.value):
         time = _three(of["half_time"].value)
@@ -81,9 +80,9 @@ def _limits(of: dict[str, Forecast]) -> list[str]:
         lines.append(f"Noise or descent: {wobble.reason}.")
     elif wobble.validity == "ok":
         lines.append(
-            "Noise: the gradient is not larger than the jitter of a settled run, so the fast directions are down; a "
-            "smaller learning rate or a larger batch lowers the loss at once by most of the floor, and what remains is "
-            "slow descent along flat directions."
+            "Noise: the gradient is not larger than the jitter of a settled run (what noise alone makes of it), so the "
+            "directions of large curvature are down; a smaller learning rate or a larger batch lowers the loss at once "
+            "by most of the floor, and what remains is slow descent along flat directions (those of little curvature)."
         )
     else:
         lines.append(
@@ -99,7 +98,8 @@ def _limits(of: dict[str, Forecast]) -> list[str]:
     return lines
 
 
-def _levers(changes: list[Outcome]) -> list[str]:
+def _levers(changes: list[Outcome], of: dict[str, Forecast]) -> list[str]:
+    """The best changes of one number: first for what limits a run, the floor where it has settled."""
     now, *others = changes
     best = min((one for one in others if one.stable), key=lambda one: one.floor.value, default=now)
     fastest = max((one for one in others if one.stable), key=lambda one: one.speed.value, default=now)
@@ -114,7 +114,7 @@ def _levers(changes: list[Outcome]) -> list[str]:
             f"The fastest along flat directions, at the same examples: {fastest.name} "
             f"({with_error(*fastest.speed)} times as fast)."
         )
-    return lines
+    return lines if of["wobble"].validity == "ok" else lines[::-1]
 
 
 def of_rules(rules: list[Outcome]) -> list[str]:

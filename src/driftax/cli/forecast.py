@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from driftax.advice.words import Answer
     from driftax.scaling.settings import Settings
 
-_NUMBERS = ("speed", "descent", "noise", "floor", "edge_share")
+_NUMBERS = ("speed", "descent", "pull", "noise", "floor", "edge_share")
 _TAKEN = ("optimizer", "learning_rate", "batch", "b1", "b2", "eps", "weight_decay", "weight_decay_form")
 
 

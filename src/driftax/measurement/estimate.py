@@ -131,8 +131,15 @@ def _moments(group: GroupUnits, units: Units) -> dict[str, Any]:
         **_shape("covariance_trace", found.trace_shape),
         **_shape("trace_over_norm", found.ratio_shape),
         "norm_trace_covariance": float(found.covariance[0, 1]),
+        **(_pair("params_gradient", _along(group.along, units)) if group.along is not None else {}),
         **_pair("noise_deviation_sum", noise_deviation_sum(group.columns, group.dim, *given)),
     }
+
+
+def _along(values: np.ndarray, units: Units) -> Estimate:
+    """Params . grad, the derivative of the loss by the logarithm of the size of the params, which a decay changes."""
+    error = math.sqrt(max(units.unseen, 0.0) / len(values)) * float(values.std(ddof=1))
+    return Estimate(float(values.mean()), error)
 
 
 def _signal(group: GroupUnits, units: Units, batch: int) -> dict[str, Any]:

@@ -128,8 +128,12 @@ def measure(
             edge=None if learning_rate is None else stability_edge(learning_rate, momentum, averaged),
         )
     tell(0.9, "estimates")
+    flat = _flat(moving, order, 0).reshape(-1)
     gathered = units_of(
-        {name: rows[:, part] for name, part in slices.items()}, unit_size=unit_size, data_size=data_size
+        {name: rows[:, part] for name, part in slices.items()},
+        params={name: flat[part] for name, part in slices.items()},
+        unit_size=unit_size,
+        data_size=data_size,
     )
     return estimate(
         gathered,

@@ -22,11 +22,13 @@ class GroupUnits(NamedTuple):
         gram: inner products of the units' gradients [n, n].
         columns: the gradients [n, kept] at coordinates drawn without replacement.
         dim: number of parameters.
+        along: inner products of the gradients with the parameters [n], where those are known.
     """
 
     gram: np.ndarray
     columns: np.ndarray
     dim: int
+    along: np.ndarray | None = None
 
 
 class Units(NamedTuple):
@@ -63,12 +65,19 @@ class Units(NamedTuple):
         joined = np.hstack(columns)
         # In random order again: what looks at the first of them looks at every group.
         order = np.random.default_rng(0).permutation(joined.shape[1])
-        return GroupUnits(np.sum([group.gram for group in groups], axis=0), joined[:, order], dim)
+        along = [group.along for group in groups if group.along is not None]
+        return GroupUnits(
+            np.sum([group.gram for group in groups], axis=0),
+            joined[:, order],
+            dim,
+            np.sum(along, axis=0) if len(along) == len(groups) else None,
+        )
 
 
 def units_of(
     gradients: Mapping[str, np.ndarray],
     *,
+    params: Mapping[str, np.ndarray] | None = None,
     unit_size: int = 1,
     data_size: int | None = None,
     kept: int = KEPT,
@@ -78,6 +87,7 @@ def units_of(
 
     Args:
         gradients: per group [n, dim], row j the (mean) gradient of unit j.
+        params: per group [dim], where the pull of a weight decay is to be known.
         unit_size: examples in a unit.
         data_size: size of the data set, if the units are disjoint draws of it without replacement.
         kept: coordinates of a group that are kept, drawn at random where there are more.
@@ -95,7 +105,8 @@ def units_of(
         dim = array.shape[1]
         # In random order, so that the first of them are a random sample, too.
         index = random.permutation(dim)[: min(kept, dim)]
-        groups[name] = GroupUnits(gram(array), array[:, index].astype(np.float64), dim)
+        along = None if params is None else array @ np.asarray(params[name], np.float64)
+        groups[name] = GroupUnits(gram(array), array[:, index].astype(np.float64), dim, along)
     return Units(groups, unit_size, data_size)
 
 

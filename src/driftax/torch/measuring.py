@@ -112,7 +112,11 @@ class Measuring:
             data_size = None if replace else self.examples.count
             curvature = self._curvature(loss, index, gradients, data_size, seed) if asked.curvature else None
         rows = {name: gradients[:, part] for name, part in self.parameters.groups.items()}
-        units = units_of(rows, unit_size=asked.unit_size, data_size=data_size)
+        flat = np.concatenate(
+            [tensor.detach().cpu().double().flatten() for tensor in self.parameters.tensors]
+        )
+        params = {name: flat[part] for name, part in self.parameters.groups.items()}
+        units = units_of(rows, params=params, unit_size=asked.unit_size, data_size=data_size)
         return estimate(
             units,
             batch=asked.batch,

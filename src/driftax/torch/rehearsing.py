@@ -79,7 +79,7 @@ def svag_check(
     if size is None:
         raise DriftaxError(_ASKED, "a loader without a batch size", "batch= the examples in a step")
     optimizer = bare(optimizer)
-    _rules(optimizer, size)
+    settings = _rules(optimizer, size)[0]
     held = {id(param) for param in model.parameters()}
     trained = [param for group in optimizer.param_groups for param in group["params"]]
     if any(id(param) not in held for param in trained):
@@ -100,7 +100,7 @@ def svag_check(
                 done += m
                 if progress is not None:
                     progress(done / whole, f"member {member + 1} of {members}, factor {m}")
-    return rehearsal(losses, looks, tolerance)
+    return rehearsal(losses, looks, tolerance, equation=_equation(settings))
 
 
 class _Run:
@@ -202,6 +202,13 @@ def _rules(optimizer: Any, batch: int) -> list[Settings]:
             "driftax.forecast, or none",
         )
     return groups * len(optimizer.param_groups) if len(groups) == 1 else groups
+
+
+def _equation(settings: Settings) -> str:
+    """What becomes of the optimizer as the factors grow."""
+    if settings.adaptive:
+        return "the equation whose second moment is all noise"
+    return "the equation without momentum's memory" if settings.b1 else "the equation"
 
 
 def _scaled(optimizer: Any, batch: int, factor: int) -> None:
