@@ -242,6 +242,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ground_truth")
     parser.add_argument("only", nargs="*", choices=[[], "jax", "torch", "tails"], help="all if left out")
     parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument(
+        "--case", action="append", choices=CASES, help="several times for several; all if left out"
+    )
     asked = parser.parse_args()
     print(
         f"{'case':32} {'quantity':28} {'truth':>10} {'bias/mean':>10} {'bias/sd':>8} {'bias/se':>8}   coverage of 95 %"
@@ -250,7 +253,7 @@ def main() -> None:
         if part == "tails":
             tails(asked.repeats)
             continue
-        for name in CASES:
+        for name in asked.case or CASES:
             study(name, part, asked.repeats)
 
 
