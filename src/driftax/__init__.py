@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from driftax._errors import DriftaxError as DriftaxError
     from driftax.advice.forecast import forecast as forecast
+    from driftax.advice.rehearsing import svag_check as svag_check
     from driftax.bridge.torch_optimizers import from_torch as from_torch
     from driftax.chain import Chain as Chain
     from driftax.compare.choose import choose_model as choose_model
@@ -102,6 +103,7 @@ _HOME = {
     "Measurement": "measurement",
     "measure": "measurement.of_jax",
     "forecast": "advice.forecast",
+    "svag_check": "advice.rehearsing",
 }
 
 __all__ = [*_HOME, "__version__"]

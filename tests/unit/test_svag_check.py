@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 
+from driftax import svag_check
 from driftax._errors import DriftaxError
 from driftax.advice.rehearsal import rehearsal
 
@@ -44,6 +45,105 @@ def test_divergence_is_no_equation():
     values = losses(0.0)
     values[4][3, 1] = np.inf
     assert "factor 4 diverged" in rehearsal(values, LOOKS).reason
+
+
+def rows():
+    return (0.3 * np.random.default_rng(0).normal(size=(256, 3))).astype(np.float32)
+
+
+def loss_of_one(params, row):
+    import jax.numpy as jnp
+
+    return 0.5 * jnp.sum((params["centre"] - row) ** 2)
+
+
+class TestInJax:
+    """`driftax.svag_check`."""
+
+    def test_small_steps_are_followed_and_large_ones_are_not(self):
+        start, given = {"centre": np.full(3, 3.0, np.float32)}, {"batch": 8, "members": 6}
+        sgd = {"optimizer": "sgd", "lr": 0.02}
+        assert svag_check(loss_of_one, start, rows(), sgd, steps=20, **given).verdict == "valid"
+        sgd = {"optimizer": "sgd", "lr": 1.7}
+        assert svag_check(loss_of_one, start, rows(), sgd, steps=4, **given).verdict == "not valid"
+
+    def test_a_factor_of_1_is_the_optimizer_itself(self):
+        """With one example in the data nothing is random, and the losses are those of optax step by step."""
+        import jax
+        import optax
+
+        params, one = {"centre": np.full(3, 3.0, np.float32)}, rows()[:1]
+        optimizer = optax.adamw(0.1, 0.8, 0.9, 1e-6, weight_decay=0.5)
+        state, numbers = (
+            optimizer.init(params),
+            {"optimizer": "adamw", "lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-6, "weight_decay": 0.5},
+        )
+        found = svag_check(loss_of_one, params, one, numbers, state, batch=2, steps=4, members=4)
+        expected = []
+        for _ in range(5):
+            expected.append(float(loss_of_one(params, one[0])))
+            updates, state = optimizer.update(jax.grad(loss_of_one)(params, one[0]), state, params)
+            params = optax.apply_updates(params, updates)
+        assert found.looks.tolist() == [0, 1, 2, 3, 4]
+        assert found.means[1] == pytest.approx(expected, rel=1e-5)
+
+    def test_the_state_of_a_factor_is_that_of_the_ladder(self):
+        import jax.numpy as jnp
+        import optax
+
+        from driftax.advice.rehearsing import _scaled
+
+        optimizer = optax.chain(optax.clip(1.0), optax.adamw(1e-3))
+        _, state = optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)), jnp.ones(2))
+        (old, *_), (new, *_) = state[1], _scaled(state, 4)[1]
+        assert new.count == 4 * old.count and np.array_equal(new.nu, 4 * old.nu)
+        assert np.array_equal(new.mu, old.mu)
+
+    @pytest.mark.parametrize(
+        ("optimizer", "state", "words"),
+        [
+            ({"optimizer": "lion", "lr": 1e-3}, None, "no SVAG is known for it"),
+            ({"optimizer": "adam", "lr": 1e-3}, (), "not that of optax's adam"),
+        ],
+    )
+    def test_what_is_refused(self, optimizer, state, words):
+        with pytest.raises(DriftaxError, match=words):
+            svag_check(loss_of_one, {"centre": np.zeros(3, np.float32)}, rows(), optimizer, state, batch=8)
+
+    @pytest.mark.parametrize(
+        ("numbers", "make"),
+        [
+            ({"optimizer": "sgd"}, lambda optax: optax.sgd(0.1)),
+            ({"optimizer": "sgd", "momentum": 0.9}, lambda optax: optax.sgd(0.1, 0.9)),
+            ({"optimizer": "rmsprop", "b2": 0.9}, lambda optax: optax.rmsprop(0.1, eps_in_sqrt=False)),
+            ({"optimizer": "adam"}, lambda optax: optax.adam(0.1)),
+            ({"optimizer": "adamw", "weight_decay": 0.0}, lambda optax: optax.adamw(0.1, weight_decay=0.0)),
+            ({"optimizer": "adamw", "weight_decay": 0.5}, lambda optax: optax.adamw(0.1, weight_decay=0.5)),
+            (
+                {"optimizer": "sgd", "weight_decay": 0.5},
+                lambda optax: optax.chain(optax.add_decayed_weights(0.5), optax.sgd(0.1)),
+            ),
+        ],
+    )
+    def test_the_transformation_of_a_name_is_optaxs(self, numbers, make):
+        import jax
+        import jax.numpy as jnp
+        import optax
+
+        from driftax.advice.rehearsing import _by_name
+        from driftax.scaling.configuration import read
+
+        ours, theirs = _by_name(read({"lr": 0.1, **numbers}, 8)), make(optax)
+        params, moved = jnp.array([1.0, -2.0]), []
+        for one in (ours, theirs):
+            state = one.init(params)
+            for gradient in (jnp.array([0.3, 0.1]), jnp.array([-0.2, 0.5])):
+                updates, state = one.update(gradient, state, params)
+            moved.append((updates, state))
+        leaves = [jax.tree.leaves(one) for one in moved]
+        assert all(np.allclose(a, b, rtol=1e-6) for a, b in zip(*leaves, strict=True))
+        if "weight_decay" not in numbers or numbers["optimizer"] == "adamw":
+            assert jax.tree.structure(moved[0]) == jax.tree.structure(moved[1])
 
 
 @pytest.mark.needs_torch

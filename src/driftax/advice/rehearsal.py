@@ -13,13 +13,18 @@ Source: li2021, Theorem 4.3 (convergence to the equation); malladi2022 (RMSprop 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from driftax._errors import DriftaxError
+from driftax.scaling.rules import RULES
+from driftax.scaling.settings import Settings
+
 _REACH = 3.0  # standard errors of a verdict from many members
+_LOOKS = 4
 VALID, INVALID, INCONCLUSIVE = "valid", "not valid", "inconclusive"
 
 
@@ -114,3 +119,61 @@ def rehearsal(
     return found(
         INCONCLUSIVE, distance, spread, f"{told}; about members={max(needed, 2 * members)} would tell"
     )
+
+
+def equation_of(asked: str, settings: Settings) -> str:
+    """What becomes of the optimizer as the factors grow, in words.
+
+    Raises:
+        DriftaxError: for an optimizer whose equation has no such ladder.
+    """
+    if settings.adaptive:
+        return "the equation whose second moment is all noise"
+    if settings.optimizer != "sgd":
+        name = settings.optimizer
+        raise DriftaxError(f"{asked} of {name}", "no SVAG is known for it", "SGD, RMSprop, Adam or AdamW")
+    return "the equation without momentum's memory" if settings.b1 else "the equation"
+
+
+def at_factor(settings: Settings, factor: int) -> Settings:
+    """The numbers of an optimizer 1/factor of a step at a time: those of a batch 1/factor as large."""
+    if factor == 1:
+        return settings
+    rule = RULES["sqrt-decay" if settings.decoupled else "sqrt"] if settings.adaptive else RULES["linear"]
+    return rule.move(settings, 1 / factor, math.nan)
+
+
+def weights_of(factor: int) -> tuple[float, ...]:
+    """Of the gradients of two batches, whose sum has the same mean and factor times the noise.
+
+    Source: li2021, eq. (7).
+    """
+    root = math.sqrt(2 * factor - 1)
+    return ((1 + root) / 2, (1 - root) / 2) if factor > 1 else (1.0,)
+
+
+def looks_of(steps: int) -> np.ndarray:
+    """Optimizer steps at which losses are taken [look]."""
+    return np.unique(np.linspace(0, steps, _LOOKS + 1).round().astype(int))
+
+
+def check_numbers(
+    asked: str,
+    steps: int,
+    factors: Sequence[int],
+    members: int,
+    batch: int | None,
+    looked_at: int,
+    tolerance: float,
+    seed: int,
+) -> None:
+    """Refuses numbers out of range."""
+    numbers = [("steps", steps, 1), ("members", members, 4), ("looked_at", looked_at, 1), ("seed", seed, 0)]
+    for name, value, least in [*numbers, *([] if batch is None else [("batch", batch, 1)])]:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise DriftaxError(asked, f"{name} = {value!r}", f"{name}={least} or more")
+    listed = isinstance(factors, Sequence) and not isinstance(factors, str) and len(factors) > 0
+    if not listed or any(isinstance(m, bool) or not isinstance(m, int) or m < 2 for m in factors):
+        raise DriftaxError(asked, f"factors = {factors!r}", "whole numbers of 2 or more: (2, 4)")
+    if not (isinstance(tolerance, float | int) and 0 < tolerance < math.inf):
+        raise DriftaxError(asked, f"tolerance = {tolerance!r}", "tolerance=0.1, a share above 0")

@@ -83,9 +83,8 @@ def measure(
     Source: mccandlish2018, Appendix A.
     """
     moving, fixed = eqx.partition(params, eqx.is_inexact_array)
-    examples = _examples(batches)
+    examples = examples_of(loss_fn, params, batches)
     leaves = jax.tree_util.tree_leaves_with_path(moving)
-    _check(loss_fn, params, examples, leaves)
     units = _units(examples, unit_size)
     count = jax.tree.leaves(units)[0].shape[0]
     dim = sum(leaf.size for _, leaf in leaves)
@@ -144,8 +143,18 @@ def measure(
     )
 
 
-def _examples(batches: Any) -> Any:
-    """One pytree of all examples."""
+def examples_of(loss_fn: Callable[[Any, Any], Any], params: Any, batches: Any) -> Any:
+    """One pytree of all examples, each of which has a loss.
+
+    Raises:
+        DriftaxError: for params without numbers, examples that do not fit together, and a loss that is no scalar.
+    """
+    examples = _joined(batches)
+    _check(loss_fn, params, examples)
+    return examples
+
+
+def _joined(batches: Any) -> Any:
     several = isinstance(batches, list) or (
         isinstance(batches, Iterable) and not isinstance(batches, dict | tuple) and not eqx.is_array(batches)
     )
@@ -161,8 +170,8 @@ def _examples(batches: Any) -> Any:
         raise DriftaxError(_ASKED, found, "batches of one structure") from None
 
 
-def _check(loss_fn: Any, params: Any, examples: Any, leaves: Sequence[Any]) -> None:
-    if not leaves:
+def _check(loss_fn: Any, params: Any, examples: Any) -> None:
+    if not jax.tree.leaves(eqx.filter(params, eqx.is_inexact_array)):
         raise DriftaxError(_ASKED, "no floating-point array in params", "params with arrays to differentiate")
     arrays = jax.tree.leaves(examples)
     sizes = {array.shape[0] if array.ndim else None for array in arrays}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,9 +10,16 @@ import numpy as np
 import torch
 
 from driftax._errors import DriftaxError
-from driftax.advice.rehearsal import Rehearsal, rehearsal
+from driftax.advice.rehearsal import (
+    Rehearsal,
+    at_factor,
+    check_numbers,
+    equation_of,
+    looks_of,
+    rehearsal,
+    weights_of,
+)
 from driftax.scaling.configuration import read_groups
-from driftax.scaling.rules import RULES
 from driftax.scaling.settings import Settings
 from driftax.torch.examples import Examples, examples_of
 from driftax.torch.loss_checks import check_value
@@ -23,7 +29,6 @@ from driftax.torch.passes import to_device
 from driftax.torch.preserved import preserved
 
 _ASKED = "svag_check(model, loss_fn, loader, optimizer)"
-_LOOKS = 4
 _SECOND_MOMENTS = ("exp_avg_sq", "square_avg")  # grow like the noise
 
 
@@ -73,20 +78,20 @@ def svag_check(
 
     Source: li2021, Algorithm 1; malladi2022 (RMSprop and Adam).
     """
-    _check(steps, factors, members, batch, looked_at, tolerance, seed)
+    check_numbers(_ASKED, steps, factors, members, batch, looked_at, tolerance, seed)
     model, examples = unwrapped(model), examples_of(loader)
     size = batch or examples.batch_size
     if size is None:
         raise DriftaxError(_ASKED, "a loader without a batch size", "batch= the examples in a step")
     optimizer = bare(optimizer)
-    settings = _rules(optimizer, size)[0]
+    equation = equation_of(_ASKED, _rules(optimizer, size)[0])
     held = {id(param) for param in model.parameters()}
     trained = [param for group in optimizer.param_groups for param in group["params"]]
     if any(id(param) not in held for param in trained):
         raise DriftaxError(
             _ASKED, "parameters of the optimizer that are not in the model", "a module that holds all of them"
         )
-    looks = np.unique(np.linspace(0, steps, _LOOKS + 1).round().astype(int))
+    looks = looks_of(steps)
     all_factors = [1, *sorted(set(factors))]
     losses = {m: np.zeros((members, len(looks))) for m in all_factors}
     whole, done = members * sum(all_factors), 0
@@ -100,7 +105,7 @@ def svag_check(
                 done += m
                 if progress is not None:
                     progress(done / whole, f"member {member + 1} of {members}, factor {m}")
-    return rehearsal(losses, looks, tolerance, equation=_equation(settings))
+    return rehearsal(losses, looks, tolerance, equation=equation)
 
 
 class _Run:
@@ -153,8 +158,7 @@ class _Run:
         _scaled(optimizer, self.batch, factor)
         random = np.random.default_rng([self.seed, factor, member + 1])
         torch.manual_seed(int(random.integers(2**62)))  # of dropout
-        root = math.sqrt(2 * factor - 1)
-        shares = ((1 + root) / 2, (1 - root) / 2) if factor > 1 else (1.0,)
+        shares = weights_of(factor)
         found = [self._loss(model)]
         for step in range(1, factor * int(looks[-1]) + 1):
             optimizer.zero_grad()
@@ -183,12 +187,10 @@ def _rules(optimizer: Any, batch: int) -> list[Settings]:
     """The settings of every parameter group.
 
     Raises:
-        DriftaxError: for an optimizer whose equation has no such ladder.
+        DriftaxError: for flags of which no such ladder is known.
     """
     groups = read_groups(optimizer, batch)
     name = groups[0].optimizer
-    if not (groups[0].adaptive or name == "sgd"):
-        raise DriftaxError(f"{_ASKED} of {name}", "no SVAG is known for it", "SGD, RMSprop, Adam or AdamW")
     flags = [
         flag
         for group in optimizer.param_groups
@@ -204,18 +206,10 @@ def _rules(optimizer: Any, batch: int) -> list[Settings]:
     return groups * len(optimizer.param_groups) if len(groups) == 1 else groups
 
 
-def _equation(settings: Settings) -> str:
-    """What becomes of the optimizer as the factors grow."""
-    if settings.adaptive:
-        return "the equation whose second moment is all noise"
-    return "the equation without momentum's memory" if settings.b1 else "the equation"
-
-
 def _scaled(optimizer: Any, batch: int, factor: int) -> None:
     """The optimizer 1/factor of a step at a time, with its state in the units of that, in place."""
     for group, settings in zip(optimizer.param_groups, _rules(optimizer, batch), strict=True):
-        rule = RULES["sqrt-decay" if settings.decoupled else "sqrt"] if settings.adaptive else RULES["linear"]
-        new = rule.move(settings, 1 / factor, math.nan)
+        new = at_factor(settings, factor)
         group["lr"], group["weight_decay"] = new.learning_rate, new.weight_decay
         if "betas" in group:
             group["betas"] = (new.b1, new.b2)
@@ -229,23 +223,3 @@ def _scaled(optimizer: Any, batch: int, factor: int) -> None:
         for name in _SECOND_MOMENTS:
             if name in state:
                 state[name].mul_(factor)
-
-
-def _check(
-    steps: int,
-    factors: Sequence[int],
-    members: int,
-    batch: int | None,
-    looked_at: int,
-    tolerance: float,
-    seed: int,
-) -> None:
-    numbers = [("steps", steps, 1), ("members", members, 4), ("looked_at", looked_at, 1), ("seed", seed, 0)]
-    for name, value, least in [*numbers, *([] if batch is None else [("batch", batch, 1)])]:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise DriftaxError(_ASKED, f"{name} = {value!r}", f"{name}={least} or more")
-    listed = isinstance(factors, Sequence) and not isinstance(factors, str) and len(factors) > 0
-    if not listed or any(isinstance(m, bool) or not isinstance(m, int) or m < 2 for m in factors):
-        raise DriftaxError(_ASKED, f"factors = {factors!r}", "whole numbers of 2 or more: (2, 4)")
-    if not (isinstance(tolerance, float | int) and 0 < tolerance < math.inf):
-        raise DriftaxError(_ASKED, f"tolerance = {tolerance!r}", "tolerance=0.1, a share above 0")
