@@ -37,7 +37,8 @@ def measure(
 
     The function returns `(loss_fn, params, examples)`, with `loss_fn(params, example)` the scalar loss of one
     example and the first axis of every array of `examples` counting them; or a dict of these and of other
-    arguments of `driftax.measure`, such as `preconditioner` for the geometry of Adam. For PyTorch there is `driftax.torch.NoiseProbe`.
+    arguments of `driftax.measure`, such as `preconditioner` for the geometry of Adam. For
+    PyTorch there is `driftax.torch.NoiseProbe`.
 
     Args:
         batch: Examples in a step of the optimizer, for signal ratios and phases.

@@ -17,6 +17,7 @@ from driftax.measurement.noise_scale import noise_scale
 
 ERROR = "_standard_error"
 _SHAPE = ("_skewness", "_kurtosis")
+_FILE = "a file written by save, or by driftax measure --out"
 _HIDDEN = ("norm_trace_covariance", "spectrum_")  # of use to other functions alone
 
 
@@ -147,14 +148,12 @@ class Measurement:
             with xr.open_dataset(Path(path).read_bytes(), engine="scipy") as found:
                 data = found.load()
         except Exception as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            found_words = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise DriftaxError(f"a measurement from {path}", found_words, "a file written by save") from None
+            words = "no netCDF file (version 3)"
+            if isinstance(error, OSError) and error.strerror:
+                words = error.strerror.lower()
+            raise DriftaxError(f"a measurement from {path}", words, _FILE) from None
         if "gradient_norm_squared" not in data or "group" not in data:
-            raise DriftaxError(
-                f"a measurement from {path}", "a netCDF file of something else", "a file written by save"
-            )
+            raise DriftaxError(f"a measurement from {path}", "a netCDF file of something else", _FILE)
         return Measurement(data.assign_coords(group=[str(name) for name in data["group"].values]))
 
     def __repr__(self) -> str:
