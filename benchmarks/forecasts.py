@@ -104,7 +104,8 @@ def main() -> None:
     for one in outcomes[1:]:
         apart = (_continued((model, optimizer), data, one.settings, examples, asked.seeds) - base)[:, _LATER]
         noise = one.noise.value - outcomes[0].noise.value
-        flat = _MIDDLE * (one.speed.value - 1) * slopes.mean()
+        # The slope of the unchanged run has the pull of its decay in it, which does not grow with the speed.
+        flat = (one.speed.value - 1) * (_MIDDLE * slopes.mean() + outcomes[0].pull.value)
         cells = [one.name, with_error(noise, one.noise.standard_error), f"{one.speed.value:.2f}"]
         pull = outcomes[0].pull.value - one.pull.value
         cells += [with_error(pull, math.hypot(outcomes[0].pull.standard_error, one.pull.standard_error))]
