@@ -14,6 +14,7 @@ from driftax._errors import DriftaxError
 from driftax.measurement.aggregation import Tail, farthest, verdict
 from driftax.measurement.estimates import NORMAL, Estimate, Shape, interval, reaches
 from driftax.measurement.noise_scale import noise_scale
+from driftax.measurement.phase_shares import LEFT_OUT
 
 ERROR = "_standard_error"
 _SHAPE = ("_skewness", "_kurtosis")
@@ -66,7 +67,8 @@ class Measurement:
     def interval(self, quantity: str, group: str | None = "total", **place: Any) -> tuple[float, float]:
         """The 95 % interval of a number: Student's, or Fieller's for the noise scale.
 
-        Its degrees of freedom are the units less one; for curvature the chunks of examples less one. Those of norm,
+        Its degrees of freedom are the units less one; for curvature the chunks of examples less one, for shares of phases
+        the blocks that were left out. Those of norm,
         covariance trace, noise scale, signal ratio and tr(H Sigma) allow for skewed units.
 
         Raises:
@@ -77,6 +79,8 @@ class Measurement:
             return self.noise_scale_interval(str(group))
         chunked = "eigenvalue" in quantity or "hessian" in quantity or quantity == "edge_share"
         free = self.data.attrs["curvature_degrees_of_freedom" if chunked else "degrees_of_freedom"]
+        if quantity == "phase_share":
+            free = (LEFT_OUT - 1) * self.data.attrs["measurements"]
         row = self.data.sel(group=group) if "group" in self.data[quantity].dims else self.data
         return interval(found, max(int(free), 1) + 1, _shape(row, quantity))
 

@@ -17,7 +17,8 @@ from driftax.measurement.estimates import Estimate, root
 from driftax.measurement.signal_to_noise import loud
 from driftax.predict.phases import phase_of
 
-_BLOCKS, _STEPS, _BINS = 8, 200, 120
+LEFT_OUT = 8  # blocks of units
+_STEPS, _BINS = 200, 120
 
 
 def phase_shares(
@@ -53,7 +54,7 @@ def phase_shares(
 
 
 def _blocks(n: int) -> list[np.ndarray]:
-    return np.array_split(np.arange(n), min(_BLOCKS, n))
+    return np.array_split(np.arange(n), min(LEFT_OUT, n))
 
 
 def _shares(columns: np.ndarray, scale: float, unseen: float) -> np.ndarray:
