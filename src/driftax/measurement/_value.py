@@ -67,9 +67,9 @@ class Measurement:
     def interval(self, quantity: str, group: str | None = "total", **place: Any) -> tuple[float, float]:
         """The 95 % interval of a number: Student's, or Fieller's for the noise scale.
 
-        Its degrees of freedom are the units less one; for curvature the chunks of examples less one, for shares of phases
-        the blocks that were left out. Those of norm,
-        covariance trace, noise scale, signal ratio and tr(H Sigma) allow for skewed units.
+        Its degrees of freedom are the units less one; for curvature the chunks of examples less one, for shares of
+        phases the blocks of units less one. Intervals of norm, covariance trace, noise scale, signal ratio and
+        tr(H Sigma) allow for skewed units.
 
         Raises:
             DriftaxError: for a quantity or place that was not measured.
