@@ -16,6 +16,10 @@ from driftax.optimizer import SignSGD
 
 _DENSE = 12  # state coordinates beyond which fourth-order tensors are no longer taken whole
 
+# Kinks are looked for in a loop, which op by op is compiled again on every rung.
+_compiled_rule = eqx.filter_jit(coordinate_rule)
+_compiled_grid = eqx.filter_jit(local_grid)
+
 
 class LocalLaw(eqx.Module):
     """Quadrature of one step: joint moments of the coordinates `index` of the flat state.
@@ -63,11 +67,12 @@ def local_law(chain: Chain, number: Scalar, z: Slots, nodes: int, coordinate: in
             return LocalLaw(joint.nodes, joint.weights, everything)
     if isinstance(chain.optimizer, SignSGD) and dim <= 2:
         return _sign_law(chain, z)
-    rule = coordinate_rule(chain, number, z, nodes)
+    number = jnp.asarray(number, dtype=float)
+    rule = (coordinate_rule if shape.smooth else _compiled_rule)(chain, number, z, nodes)
     if dim == 1:
         return LocalLaw(rule.nodes, rule.weights[:, 0], everything)
     if not shape.smooth and dim == 2 and whole:
-        return LocalLaw(*local_grid(chain, number, z, shape, nodes), everything, precision=1e-10)
+        return LocalLaw(*_compiled_grid(chain, number, z, shape, nodes), everything, precision=1e-10)
     if coordinate is None:
         spread = jnp.einsum("ji,ji->i", rule.weights, rule.nodes**2)
         coordinate = int(jnp.argmax(spread))
