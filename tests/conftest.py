@@ -5,12 +5,17 @@ This file must not import driftax: pytest puts the run-time type check in place 
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 
 os.environ["MPLBACKEND"] = "Agg"  # in the environment, so that subprocesses draw without a screen too
 # Several workers share the cores: threads of torch that wait for each other make small steps 20 times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Compiling is most of what the tests do, and XLA's older code generator takes 60 % of the time. The numbers agree
+# up to rounding. Another release may not know the flag, and would stop at it.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 
 import hypothesis
 import jax

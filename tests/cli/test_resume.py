@@ -50,7 +50,8 @@ def test_killed_runs_resume_to_the_same_bits(study, driftax):
     command = [sys.executable, "-m", "driftax", "verify", str(path), *whole, "killed"]
     seen, kills = 0, 0
     for devices in (2, 1):
-        environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+        environment = {**os.environ, "XLA_FLAGS": flags}
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         aim = seen + die.randint(1, 8)
         while len(chunks("killed")) < aim and process.poll() is None:

@@ -1,6 +1,7 @@
 """The coupled ensembles: what they must be whatever the seed, and the ablations they must see."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -67,7 +68,8 @@ def test_statistics_do_not_depend_on_the_number_of_devices():
     code = _ONE_LEAF.format(folder=str(Path(__file__).parent))
     outputs = []
     for devices in (1, 2):
-        environment = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "PATH": ""}
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+        environment = {"XLA_FLAGS": flags, "PATH": ""}
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
         )
