@@ -12,8 +12,8 @@ import os
 os.environ["MPLBACKEND"] = "Agg"  # in the environment, so that subprocesses draw without a screen too
 # Several workers share the cores: threads of torch that wait for each other make small steps 20 times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Compiling is most of what the tests do, and XLA's older code generator takes 60 % of the time. The numbers agree
-# up to rounding. Another release may not know the flag, and would stop at it.
+# Compiling is most of what the tests do. XLA's older code generator compiles equations and certificates in 60 % of
+# the time (ensembles in the same); the numbers agree up to rounding. Other releases may not know the flag, and stop.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 
