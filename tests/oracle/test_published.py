@@ -2,6 +2,7 @@
 
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,13 +61,13 @@ def adam(denominator, decay, bias=True):
 def gap(published, compiled, z):
     """The largest difference of drifts and of covariances, over the largest entry of each."""
     flat = z.reshape(-1)
-    gaps = []
-    for ours, theirs in (
-        (compiled.step_drift(STEP, flat), published.step_drift(STEP, flat)),
-        (compiled.step_covariance(STEP, flat), published.step_covariance(STEP, flat)),
-    ):
-        gaps.append(float(jnp.max(jnp.abs(ours - theirs)) / jnp.max(jnp.abs(ours))))
-    return gaps
+    ours, theirs = (coefficients(one, flat) for one in (compiled, published))
+    return [float(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(a))) for a, b in zip(ours, theirs, strict=True)]
+
+
+@eqx.filter_jit
+def coefficients(equation, flat):
+    return equation.step_drift(STEP, flat), equation.step_covariance(STEP, flat)
 
 
 BOTH = [Denominator.PREVIOUS, Denominator.UPDATED]

@@ -62,8 +62,6 @@ def residual(found, monomial, power=2.0):
 @pytest.mark.parametrize(
     ("name", "noise"),
     [
-        ("SGD", "student_t"),
-        ("SGD", "skewed"),
         ("RMSprop", "student_t"),
         ("RMSprop", "mixture"),
         ("Adam", "skewed"),

@@ -176,16 +176,15 @@ def test_an_integration_without_extrapolation_is_off_by_no_more_than_its_bias():
     errors = {}
     for name, integration in {
         "extrapolated": Integration(),
-        "coarse": Integration(extrapolate=False),
         "euler": Integration("euler-maruyama", substeps=4, extrapolate=False),
-        "uncontrolled": Integration(controls=False),
+        "uncontrolled": Integration(extrapolate=False, controls=False),
     }.items():
         study = rmsprop_experiment(ladder=(1.0,))._replace(integration=integration).rung_study(0, seed=5)
         if study.refinement is not None:
             study.refinement.grow(study.refinement_members)
         study.grow(16 * 1024)
         errors[name] = [study.error(0, observable) for observable in (0, 1)]
-    for name in ("coarse", "euler", "uncontrolled"):
+    for name in ("euler", "uncontrolled"):
         for right, found in zip(errors["extrapolated"], errors[name], strict=True):
             assert found.bias is not None and found.bias > 0
             noise = np.hypot(right.standard_error, found.standard_error)
