@@ -110,6 +110,16 @@ class TestInJax:
         with pytest.raises(DriftaxError, match=words):
             svag_check(loss_of_one, {"centre": np.zeros(3, np.float32)}, rows(), optimizer, state, batch=8)
 
+    def test_numbers_kept_in_the_state_are_refused(self):
+        import optax
+
+        def make(settings):
+            return optax.chain(optax.clip(1.0), optax.inject_hyperparams(optax.adam)(settings.learning_rate))
+
+        start, numbers = {"centre": np.zeros(3, np.float32)}, {"optimizer": "adam", "lr": 1e-3}
+        with pytest.raises(DriftaxError, match="inject_hyperparams"):
+            svag_check(loss_of_one, start, rows(), numbers, batch=8, make=make)
+
     @pytest.mark.parametrize(
         ("numbers", "make"),
         [

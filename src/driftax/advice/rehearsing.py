@@ -61,7 +61,7 @@ def svag_check(
         optimizer: its numbers, as `driftax.scale` takes them: {"optimizer": "adamw", "lr": 1e-3, "b2": 0.99, ...}.
         opt_state: of optax at the checkpoint; that of the first step if left out.
         batch: examples in a step, where the numbers do not say.
-        make: optax's transformation from the numbers of a factor; the one of that name if left out.
+        make: optax's transformation from the numbers of a factor, without schedules; the one of that name if left out.
         steps: of the optimizer.
         factors: of SVAG, each 2 or more.
         members: continuations of each, 4 or more.
@@ -178,9 +178,14 @@ def _state(
     """The state to begin with.
 
     Raises:
-        DriftaxError: for the state of another optimizer, or of other params.
+        DriftaxError: for the state of another optimizer or of other params, and for numbers kept in it.
     """
     fresh = make(settings).init(moving)
+    if any("hyperparams" in getattr(part, "_fields", ()) for part in _parts(fresh)):
+        found = "a state that keeps the numbers (inject_hyperparams), which no factor could change"
+        raise DriftaxError(
+            _ASKED, found, "make=lambda s: optax.adamw(s.learning_rate, s.b1, s.b2, s.eps, ...)"
+        )
     if given is None:
         return fresh
     shaped = [jax.tree.map(jnp.shape, one) for one in (given, fresh)]
@@ -191,6 +196,12 @@ def _state(
             "make=lambda s: the transformation of the loop with the numbers s.learning_rate, s.b1, ...",
         )
     return given
+
+
+def _parts(state: Any) -> list[Any]:
+    """The state and all states inside it."""
+    inside = state.values() if isinstance(state, Mapping) else state if isinstance(state, tuple) else ()
+    return [state, *(part for one in inside for part in _parts(one))]
 
 
 def _scaled(state: Any, factor: int) -> Any:
