@@ -105,7 +105,7 @@ def units_of(
         dim = array.shape[1]
         # In random order, so that the first of them are a random sample, too.
         index = random.permutation(dim)[: min(kept, dim)]
-        along = None if params is None else array @ np.asarray(params[name], np.float64)
+        along = None if params is None else _along(array, np.asarray(params[name]))
         groups[name] = GroupUnits(gram(array), array[:, index].astype(np.float64), dim, along)
     return Units(groups, unit_size, data_size)
 
@@ -117,6 +117,16 @@ def gram(array: np.ndarray) -> np.ndarray:
         block = array[:, start : start + _BLOCK].astype(np.float64)
         result += block @ block.T
     return result
+
+
+def _along(array: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Inner products [n] of rows [n, dim] with a vector [dim], in float64 and without a copy of all rows."""
+    starts = range(0, array.shape[1], _BLOCK)
+    parts = [
+        array[:, i : i + _BLOCK].astype(np.float64) @ vector[i : i + _BLOCK].astype(np.float64)
+        for i in starts
+    ]
+    return np.sum(parts, axis=0)
 
 
 def _check(arrays: dict[str, np.ndarray], unit_size: int, data_size: int | None) -> None:
