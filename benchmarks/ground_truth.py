@@ -25,13 +25,13 @@ prepare()  # before JAX is imported
 
 from driftax.measurement._value import Measurement  # noqa: E402
 from driftax.measurement.aggregation import aggregation  # noqa: E402
-from driftax.measurement.estimates import Estimate, quantile  # noqa: E402
+from driftax.measurement.estimates import Estimate, interval_by_inverse, quantile  # noqa: E402
 from driftax.measurement.hill import hill  # noqa: E402
 from driftax.measurement.standardised import standardised  # noqa: E402
 from driftax.predict.phases import phase_of  # noqa: E402
 
 DATA, UNITS, BATCH, FEATURES, CLASSES = 4000, 64, 16, 8, 3
-CASES = ("location", "location, spread", "softmax", "softmax, units of 4")
+CASES = ("location", "location, spread", "logistic", "softmax", "softmax, units of 4")
 
 
 Row = tuple[float, float, float, float]  # value, interval, standard error
@@ -64,6 +64,27 @@ def location(spread: bool) -> Model:
         lambda model, batch: 0.5 * ((model.params - batch[0]) ** 2).sum(dim=1).mean(),
         lambda params, example: 0.5 * ((params - example[0]) ** 2).sum(),
     )
+
+
+def logistic() -> Model:
+    """Logistic regression on features of unequal scale."""
+    import jax
+
+    random = np.random.default_rng(4)
+    dim = 2 * FEATURES
+    inputs = random.normal(size=(DATA, dim)) * np.linspace(0.5, 2.0, dim)
+    labels = (inputs @ random.normal(size=dim) / 2 + random.logistic(size=DATA) > 0).astype(float)
+
+    def torch_loss(model: Any, batch: Any) -> Any:
+        import torch
+
+        return torch.nn.functional.binary_cross_entropy_with_logits(batch[0] @ model.params, batch[1])
+
+    def jax_loss(params: Any, example: Any) -> Any:
+        logit = example[0] @ params
+        return jax.nn.softplus(logit) - example[1] * logit
+
+    return Model(0.2 * random.normal(size=dim), (inputs, labels), torch_loss, jax_loss)
 
 
 def softmax() -> Model:
@@ -172,9 +193,18 @@ def told(found: Measurement, name: str) -> Row:
     return value, *found.interval(quantity, **place), error
 
 
+def _model(name: str) -> Model:
+    kind, _, rest = name.partition(", ")
+    return (
+        location(rest == "spread")
+        if kind == "location"
+        else {"logistic": logistic, "softmax": softmax}[kind]()
+    )
+
+
 def study(name: str, framework: str, repeats: int) -> None:
     """Prints the lines of one case."""
-    model = location("spread" in name) if name.startswith("location") else softmax()
+    model = _model(name)
     expected = truth(model)
     run = in_jax if framework == "jax" else in_torch
     begin = time.perf_counter()
@@ -212,7 +242,8 @@ def tails(repeats: int) -> None:
             fits.append(interval(found.inverse_dof[0]))
             verdicts[found.verdict.name] = verdicts.get(found.verdict.name, 0) + 1
             if dof < 4:
-                hills.append(interval(hill(standardised(columns), [0.005])[0]))
+                far, units = hill(standardised(columns), [0.005])[0]
+                hills.append((far.value, *interval_by_inverse(far, UNITS, units), far.standard_error))
         _line(f"Student's law, dof {dof:g}", "inverse_dof", 1 / dof, np.array(fits))
         if hills:
             _line(f"Student's law, dof {dof:g}", "hill (0.5 %)", dof, np.array(hills))

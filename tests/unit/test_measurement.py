@@ -14,7 +14,14 @@ from driftax.measurement.aggregation import Tail, aggregation
 from driftax.measurement.curvature import hessian_trace, stability_edge
 from driftax.measurement.curvature_result import Curvature
 from driftax.measurement.eigenvalues import top_eigenvalues
-from driftax.measurement.estimates import Estimate, bend_of_square, interval, quantile, shape_of
+from driftax.measurement.estimates import (
+    Estimate,
+    bend_of_square,
+    interval,
+    interval_by_inverse,
+    quantile,
+    shape_of,
+)
 from driftax.measurement.gradient_moments import gradient_moments, mean_spread, squared_covariance
 from driftax.measurement.hill import hill
 from driftax.measurement.noise_scale import noise_scale
@@ -183,6 +190,14 @@ def test_phases_of_a_mixture():
         assert abs(one.value - truth) < 6 * one.standard_error + 0.02
 
 
+def test_a_share_of_nothing_found_is_not_certain():
+    """24 coordinates of pure noise: a phase where none is found might still hold one of them."""
+    found = phase_shares(random(10).normal(size=(64, 24)), 24)
+    assert found[0].value < 0.01 and found[0].standard_error > 0.03
+    seen = phase_shares(random(10).normal(size=(64, 24)), 24, unseen=0.0)
+    assert all(one.standard_error == 0 for one in seen)
+
+
 def test_silent_coordinates_have_no_ratio():
     columns = random(7).normal(size=(16, 5))
     columns[:, 2] = 0.1  # the same in every unit, to rounding
@@ -205,8 +220,21 @@ def test_the_total_looks_at_every_group():
 def test_hill_of_the_quantiles_of_a_power_law():
     ranks = (np.arange(10_000) + 0.5) / 10_000
     found = hill((ranks ** (-1 / 1.7)).reshape(100, 100), [0.05, 0.0001])
-    assert found[0].value == pytest.approx(1.7, rel=0.01)
-    assert math.isnan(found[1].value)  # one value is no tail
+    assert found[0].estimate.value == pytest.approx(1.7 * 499 / 500, rel=0.01)
+    assert math.isnan(found[1].estimate.value)  # one value is no tail
+
+
+def test_the_interval_of_hill_is_one_of_its_inverse():
+    """Symmetric for 1/alpha where units are; without an upper end where 1/alpha is not told from 0."""
+    low, high = interval_by_inverse(Estimate(2.0, 0.4), 64)
+    assert 1 / low - 0.5 == pytest.approx(0.5 - 1 / high) and 1 / low > 0.5 + 1.9 * 0.1
+    assert interval_by_inverse(Estimate(2.0, 1.2), 64)[1] == math.inf
+    columns = random(12).standard_t(3, (64, 128))
+    found = estimate(units_of({"a": columns}))
+    low, high = found.interval("hill", fraction=0.01)
+    value, error = found.estimate("hill", fraction=0.01)
+    assert low < value < high and high - value > value - low and high - low < 6 * error
+    assert all(map(math.isnan, estimate(units_of({"a": columns[:, :3]})).interval("hill", fraction=0.005)))
 
 
 @pytest.mark.statistical

@@ -12,7 +12,7 @@ import xarray as xr
 
 from driftax._errors import DriftaxError
 from driftax.measurement.aggregation import Tail, farthest, verdict
-from driftax.measurement.estimates import NORMAL, Estimate, Shape, interval, reaches
+from driftax.measurement.estimates import NORMAL, Estimate, Shape, interval, interval_by_inverse, reaches
 from driftax.measurement.noise_scale import noise_scale
 from driftax.measurement.phase_shares import LEFT_OUT
 
@@ -68,8 +68,8 @@ class Measurement:
         """The 95 % interval of a number: Student's, or Fieller's for the noise scale.
 
         Its degrees of freedom are the units less one; for curvature the chunks of examples less one, for shares of
-        phases the blocks of units less one. Intervals of norm, covariance trace, noise scale, signal ratio and
-        tr(H Sigma) allow for skewed units.
+        phases the blocks of units less one. Intervals of norm, covariance trace, noise scale, signal ratio,
+        tr(H Sigma) and Hill's index (by its inverse) allow for skewed units.
 
         Raises:
             DriftaxError: for a quantity or place that was not measured.
@@ -82,6 +82,8 @@ class Measurement:
         if quantity == "phase_share":
             free = (LEFT_OUT - 1) * self.data.attrs["measurements"]
         row = self.data.sel(group=group) if "group" in self.data[quantity].dims else self.data
+        if quantity == "hill":
+            return interval_by_inverse(found, int(free) + 1, _shape(row.sel(place), quantity))
         return interval(found, max(int(free), 1) + 1, _shape(row, quantity))
 
     def noise_scale_interval(self, group: str = "total") -> tuple[float, float]:

@@ -68,7 +68,7 @@ def aggregation(columns: np.ndarray, blocks: Sequence[int] = BLOCKS) -> Aggregat
     sizes = tuple(m for m in blocks if m == 1 or n // m >= _FEWEST)
     found = tuple(inverse_dof(standardised(block_means(columns, m))) for m in sizes)
     pooled = inverse_dof(unstandardised(columns), correct=False)
-    far = farthest(hill(standardised(columns)))
+    far = farthest([one.estimate for one in hill(standardised(columns))])
     return Aggregation(sizes, found, pooled, far, verdict(sizes, found, pooled, far))
 
 

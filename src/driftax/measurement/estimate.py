@@ -113,6 +113,13 @@ def _shape(name: str, found: Shape) -> dict[str, float]:
     return {f"{name}_skewness": found.skewness, f"{name}_kurtosis": found.kurtosis}
 
 
+def _shapes(name: str, found: Sequence[Shape]) -> dict[str, list[float]]:
+    return {
+        f"{name}_skewness": [one.skewness for one in found],
+        f"{name}_kurtosis": [one.kurtosis for one in found],
+    }
+
+
 def _pairs(name: str, found: Sequence[Estimate]) -> dict[str, list[float]]:
     return {
         name: [one.value for one in found],
@@ -158,12 +165,14 @@ def _tails(group: GroupUnits) -> dict[str, Any]:
     noise = standardised(columns)
     found = aggregation(columns)
     missing = [Estimate(math.nan, math.nan)] * (len(BLOCKS) - len(found.blocks))
+    hills = hill(noise)
     return {
         "scaled_share": noise.shape[1] / columns.shape[1],
         **_pair("inverse_dof", found.inverse_dof[0]),
         **_pairs("block_inverse_dof", [*found.inverse_dof, *missing]),
         **_pair("pooled_inverse_dof", found.pooled),
-        **_pairs("hill", hill(noise)),
+        **_pairs("hill", [one.estimate for one in hills]),
+        **_shapes("hill", [one.shape for one in hills]),
     }
 
 

@@ -89,6 +89,18 @@ def interval(found: Estimate, units: int, shape: Shape = NORMAL, level: float = 
     return found.value - found.standard_error * below, found.value + found.standard_error * above
 
 
+def interval_by_inverse(found: Estimate, units: int, shape: Shape = NORMAL) -> tuple[float, float]:
+    """An interval of a number whose inverse is the mean: straighter than its own, and bounded below by 0.
+
+    Args:
+        found: the number, above 0.
+        units: from which it is made.
+        shape: of what they add to its inverse.
+    """
+    low, high = interval(Estimate(1 / found.value, found.standard_error / found.value**2), units, shape)
+    return 1 / high, math.inf if low <= 0 else 1 / low
+
+
 def reaches(units: int, shape: Shape = NORMAL, level: float = 0.95) -> tuple[float, float]:
     """How many standard errors an interval reaches below an estimate and above it, by a cubic of the studentised one.
 

@@ -26,7 +26,8 @@ def phase_shares(
 ) -> tuple[Estimate, Estimate, Estimate]:
     """The shares of coordinates in phases 1 (signal), 2 and 3 (noise) of a step with `batch` examples.
 
-    Standard errors are over blocks of units left out, and over the draw of coordinates.
+    Standard errors are over blocks of units left out, and over the draw of coordinates; none is below that of a
+    count with one coordinate more, for nothing found is what little would look like, too.
 
     Args:
         columns: gradients of the units [n, kept].
@@ -47,8 +48,11 @@ def phase_shares(
     known = unseen if unit_size == 1 else 1.0
     variance = known * (len(left) - 1) / len(left) * ((left - left.mean(axis=0)) ** 2).sum(axis=0)
     drawn = shares * (1 - shares) / kept * max(1 - kept / dim, 0.0)
+    little = (kept * shares + 1) / (kept + 2)
+    least = little * (1 - little) / kept if unseen > 0 else 0.0
     first, second, third = (
-        Estimate(float(share), root(v + d)) for share, v, d in zip(shares, variance, drawn, strict=True)
+        Estimate(float(share), root(total))
+        for share, total in zip(shares, np.maximum(variance + drawn, least), strict=True)
     )
     return first, second, third
 
