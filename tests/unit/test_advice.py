@@ -253,7 +253,7 @@ def test_geometries_are_not_combined():
     ("attrs", "settings", "words"),
     [
         ({"nesterov": 1}, adamw(), "nesterov=True"),
-        ({"optimizer": "SGD"}, sgd(), "learning rates differ"),
+        ({"learning_rates": 2}, adamw(), "learning rates differ"),
         ({}, adamw(learning_rate=1.0, weight_decay=1.0), "learning_rate \\* weight_decay = 1"),
     ],
 )
@@ -262,6 +262,12 @@ def test_runs_of_another_kind_are_refused(attrs, settings, words):
     found.data.attrs.update(attrs)
     with pytest.raises(DriftaxError, match=words):
         local_model(found, settings)
+
+
+def test_nesterov_is_refused_where_only_the_numbers_know_of_it():
+    numbers = {"name": "sgd", "lr": 1e-2, "momentum": 0.9, "nesterov": True}
+    with pytest.raises(DriftaxError, match="nesterov=True"):
+        forecast(measured(preconditioned=False), numbers, batch=4)
 
 
 def test_a_spectrum_that_is_not_whole_is_refused():

@@ -181,6 +181,7 @@ def test_groups_are_those_of_the_optimizer_and_frozen_and_tied_parameters_are_no
     # P is 1/2 in the first group, relative to its learning rate 0.2: the edge of the heavy ball there.
     assert float(found.data["stability_edge"]) == pytest.approx(2 * 1.9 / 0.2)
     assert "preconditioned_eigenvalue" in found.data
+    assert found.data.attrs["learning_rates"] == 2 and found.data.attrs["nesterov"] == 0
 
 
 def test_sparse_gradients_are_those_of_a_dense_embedding():

@@ -11,6 +11,7 @@ Source: re-derived.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,14 +117,22 @@ def one_setting(optimizer: Any, batch: Number | None) -> Settings:
     """The numbers of a run: those of all its parameter groups.
 
     Raises:
-        DriftaxError: where groups differ.
+        DriftaxError: where groups differ, and for Nesterov's momentum.
     """
     groups = read_groups(optimizer, batch)
     if len(groups) > 1:
         raise DriftaxError(
             "a forecast", "parameter groups with different numbers", "the numbers of one of them"
         )
+    given = [optimizer] if isinstance(optimizer, Mapping) else getattr(optimizer, "param_groups", [])
+    _refuse_nesterov(any(group.get("nesterov") for group in given), "a forecast")
     return groups[0]
+
+
+def _refuse_nesterov(found: Any, asked: str) -> None:
+    if found:
+        words = "nesterov=True, of which no local model is made"
+        raise DriftaxError(asked, words, "nesterov=False in the run")
 
 
 def _check(found: Measurement, settings: Settings, asked: str) -> None:
@@ -147,14 +156,11 @@ def _check(found: Measurement, settings: Settings, asked: str) -> None:
             "curvature in the geometry of SGD: the second moment was not there",
             "NoiseProbe(..., optimizer=optimizer) after some steps, or measure(..., preconditioner=sqrt(nu) + eps)",
         )
-    if preconditioned and found.data.attrs.get("optimizer") == "SGD":
+    if found.data.attrs.get("learning_rates", 1) > 1:
         raise DriftaxError(
             asked, "parameter groups whose learning rates differ", "a run with one learning rate for all"
         )
-    if found.data.attrs.get("nesterov"):
-        raise DriftaxError(
-            asked, "nesterov=True, of which no local model is made", "nesterov=False in the run"
-        )
+    _refuse_nesterov(found.data.attrs.get("nesterov"), asked)
     if settings.decoupled and settings.learning_rate * settings.weight_decay >= 1:
         product = settings.learning_rate * settings.weight_decay
         raise DriftaxError(

@@ -246,8 +246,12 @@ def _of_optimizer(optimizer: Any) -> dict[str, str | int]:
     if optimizer is None:
         return {}
     optimizer = bare(optimizer)
-    nesterov = any(group.get("nesterov") for group in optimizer.param_groups)
-    return {"optimizer": type(optimizer).__name__, "nesterov": int(nesterov)}
+    groups = optimizer.param_groups
+    return {
+        "optimizer": type(optimizer).__name__,
+        "nesterov": int(any(group.get("nesterov") for group in groups)),
+        "learning_rates": len({float(group["lr"]) for group in groups}),
+    }
 
 
 def _wrapped(model: Any, loss_fn: Any) -> Loss:
