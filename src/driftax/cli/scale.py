@@ -83,22 +83,12 @@ def scale(
         "weight_decay_form": weight_decay_form,
     }
     settings = _settings(optimizer, learning_rate, batch, config, flags)
-    if snippet is not None and output.json:
-        raise DriftaxError(f"--snippet {snippet}", "--json as well", "one of the two")
-    for flag, other in (("--ramp", ramp), ("--snippet", snippet)):
-        if report is not None and other is not None:
-            raise DriftaxError(f"--report {report}", f"{flag}, which has no page", f"--report without {flag}")
-    if ramp is not None and measurement is not None:
-        raise DriftaxError(f"--ramp {ramp}", "--measurement as well", "--noise-scale with the measured one")
+    _check_together(snippet, ramp, report, measurement, output)
     if ramp is not None:
         _answer_ramp(settings, ramp, rule, noise_scale, snippet, output)
         return 0
     if to is None:
         raise DriftaxError("a new batch size", "no --to", "--to 1024")
-    if report is not None and measurement is None:
-        raise DriftaxError(
-            f"--report {report}", "no --measurement", "--measurement FILE of a run with curvature"
-        )
     loaded = _loaded(measurement, noise_scale)
     interval = None
     if loaded is not None:
@@ -117,6 +107,24 @@ def scale(
     if report is not None and loaded is not None:
         say(str(_report(report, loaded, settings, outcomes)), output)
     return 0
+
+
+def _check_together(
+    snippet: str | None, ramp: str | None, report: Path | None, measurement: Path | None, output: Output
+) -> None:
+    """Refuses flags that do not go together."""
+    if snippet is not None and output.json:
+        raise DriftaxError(f"--snippet {snippet}", "--json as well", "one of the two")
+    if ramp is not None and measurement is not None:
+        raise DriftaxError(f"--ramp {ramp}", "--measurement as well", "--noise-scale with the measured one")
+    if report is None:
+        return
+    for flag, other in (("--ramp", ramp), ("--snippet", snippet)):
+        if other is not None:
+            raise DriftaxError(f"--report {report}", f"{flag}, which has no page", f"--report without {flag}")
+    if measurement is None:
+        words = "--measurement FILE of a run with curvature"
+        raise DriftaxError(f"--report {report}", "no --measurement", words)
 
 
 def _outcomes(

@@ -12,12 +12,10 @@ import numpy as np
 
 from driftax._errors import DriftaxError
 from driftax.measurement._value import Measurement
-from driftax.measurement.curvature import hessian_covariance_trace, hessian_trace, stability_edge
-from driftax.measurement.curvature_result import Curvature
-from driftax.measurement.eigenvalues import Eigenvalues, top_eigenvalues
+from driftax.measurement.curvature import stability_edge
+from driftax.measurement.curvature_result import curvature_of
 from driftax.measurement.estimate import estimate
 from driftax.measurement.krylov import Product
-from driftax.measurement.spectrum import spectrum
 from driftax.measurement.units import TOTAL, units_of
 
 _ASKED = "measure(loss_fn, params, batches)"
@@ -103,28 +101,20 @@ def measure(
     found = None
     if curvature:
         tell(0.5, "curvature")
-        chunks = _chunk_of(count)
-        unseen = 1.0 if data_size is None else 1.0 - count * unit_size / data_size
         products, whole = _products(model, units, order, pass_size)
-
-        def top(scale: np.ndarray | None) -> Eigenvalues:
-            return top_eigenvalues(
-                products, dim, eigenvalues, scale=scale, seed=seed, whole=whole, unseen=unseen
-            )
-
-        diagonal = None if preconditioner is None else _diagonal(preconditioner, moving, order)
-        found = Curvature(
-            chunks=len(products),
-            trace=hessian_trace(products, {**slices, TOTAL: slice(0, dim)}, seed=seed),
-            eigenvalues=top(None),
-            preconditioned=None if diagonal is None else top(diagonal),
-            hessian_covariance_trace=hessian_covariance_trace(
-                products, rows.astype(np.float64), chunks, unit_size
-            ),
-            spectrum=spectrum(
-                products, rows, chunks, diagonal, unit_size, data_size, batch or unit_size, seed
-            ),
+        found = curvature_of(
+            products,
+            rows,
+            _chunk_of(count),
+            slices,
+            scale=None if preconditioner is None else _diagonal(preconditioner, moving, order),
             edge=None if learning_rate is None else stability_edge(learning_rate, momentum, averaged),
+            eigenvalues=eigenvalues,
+            whole=whole,
+            unit_size=unit_size,
+            data_size=data_size,
+            batch=batch or unit_size,
+            seed=seed,
         )
     tell(0.9, "estimates")
     flat = _flat(moving, order, 0).reshape(-1)

@@ -13,12 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from driftax._errors import DriftaxError
 from driftax.measurement._value import Measurement
-from driftax.measurement.curvature import hessian_covariance_trace, hessian_trace
-from driftax.measurement.curvature_result import Curvature
-from driftax.measurement.eigenvalues import Eigenvalues, top_eigenvalues
+from driftax.measurement.curvature_result import Curvature, curvature_of
 from driftax.measurement.estimate import estimate
-from driftax.measurement.spectrum import spectrum
-from driftax.measurement.units import TOTAL, units_of
+from driftax.measurement.units import units_of
 from driftax.torch.examples import Examples
 from driftax.torch.hessian import hessian_product, seed_torch
 from driftax.torch.loss_checks import check_graph, check_is_mean, check_modes, check_value
@@ -198,35 +195,18 @@ class Measuring:
             products.append(
                 hessian_product(loss, self.parameters, [self._fetch(row) for row in parts], seed + chunk)
             )
-        groups = self.parameters.groups
-        dim = self.parameters.dim
-        everything = {**groups, TOTAL: slice(0, dim)}
         edge = optimizer_edge(self.optimizer, self.parameters) if self.optimizer is not None else None
-        scale = None if edge is None else edge.scale
-        unseen = 1.0 if data_size is None else 1.0 - index.size / data_size
-
-        def top(scale: np.ndarray | None) -> Eigenvalues:
-            return top_eigenvalues(products, dim, scale=scale, seed=seed, unseen=unseen)
-
-        return Curvature(
-            chunks=len(products),
-            trace=hessian_trace(products, everything, seed=seed),
-            eigenvalues=top(None),
-            preconditioned=None if scale is None else top(scale),
-            hessian_covariance_trace=hessian_covariance_trace(
-                products, gradients.astype(np.float64), chunks, self.settings.unit_size
-            ),
+        return curvature_of(
+            products,
+            gradients,
+            chunks,
+            self.parameters.groups,
+            scale=None if edge is None else edge.scale,
             edge=None if edge is None else edge.curvature,
-            spectrum=spectrum(
-                products,
-                gradients,
-                chunks,
-                scale,
-                self.settings.unit_size,
-                data_size,
-                self.settings.batch,
-                seed,
-            ),
+            unit_size=self.settings.unit_size,
+            data_size=data_size,
+            batch=self.settings.batch,
+            seed=seed,
         )
 
     def _provenance(self, seed: int) -> dict[str, str | int | float]:
