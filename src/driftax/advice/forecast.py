@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from driftax.advice.linear import Process, after, built_up, effective_rate, floor, floor_gradient
-from driftax.advice.local_model import LocalModel, alternatives, errors_of, local_model, one_setting
+from driftax.advice.local_model import LocalModel, alternatives, errors_of, local_model
 from driftax.advice.outcomes import STEPS, Told, carried, descent_of, edge_share
+from driftax.advice.refusals import one_setting
 from driftax.measurement import Measurement
 from driftax.measurement.estimates import Estimate
 from driftax.predict._value import Validity, judged

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from driftax._errors import DriftaxError
-from driftax.advice.local_model import one_setting
+from driftax.advice.refusals import one_setting
 from driftax.advice.rehearsal import (
     Rehearsal,
     at_factor,
