@@ -71,9 +71,8 @@ def logistic() -> Model:
     import jax
 
     random = np.random.default_rng(4)
-    dim = 2 * FEATURES
-    inputs = random.normal(size=(DATA, dim)) * np.linspace(0.5, 2.0, dim)
-    labels = (inputs @ random.normal(size=dim) / 2 + random.logistic(size=DATA) > 0).astype(float)
+    inputs = random.normal(size=(DATA, FEATURES)) * np.linspace(0.5, 2.0, FEATURES)
+    labels = (inputs @ random.normal(size=FEATURES) / 2 + random.logistic(size=DATA) > 0).astype(float)
 
     def torch_loss(model: Any, batch: Any) -> Any:
         import torch
@@ -84,7 +83,7 @@ def logistic() -> Model:
         logit = example[0] @ params
         return jax.nn.softplus(logit) - example[1] * logit
 
-    return Model(0.2 * random.normal(size=dim), (inputs, labels), torch_loss, jax_loss)
+    return Model(0.2 * random.normal(size=FEATURES), (inputs, labels), torch_loss, jax_loss)
 
 
 def softmax() -> Model:

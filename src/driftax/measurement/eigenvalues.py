@@ -22,8 +22,8 @@ class Eigenvalues(NamedTuple):
     """The largest eigenvalues.
 
     Args:
-        values: for all examples, in the order of the sample's; standard errors are those of the draw of examples, to
-            first order, with the residual. For a single chunk those of the sample, with nan.
+        values: from the largest, for all examples; standard errors are those of the draw of examples, to first order,
+            with the residual. For a single chunk those of the sample, with nan.
         residuals: |H v - lambda v| of each: an eigenvalue of this Hessian is that near.
         of_sample: the eigenvalues of the Hessian of the examples that were used.
     """
