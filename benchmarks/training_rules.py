@@ -2,7 +2,9 @@
 
 A character transformer of about 10^5 parameters on tiny Shakespeare with torch.optim.AdamW: measured at batch 32, then
 trained at 4 times and at a quarter of it by the rules of `driftax.scale`, at equal numbers of examples, and compared
-with the base run at the same examples by its test loss. Needs DRIFTAX_DATA with tiny Shakespeare, and torch.
+with the base run at the same examples by its test loss. Predicted are the verdict of the rule, and from the measured
+curvature the speed along flat directions and the noise floor, both over those of the base run (seeds are measured
+where their base runs end, and combined). Needs DRIFTAX_DATA with tiny Shakespeare, and torch.
 
     python -m benchmarks.training_rules --seeds 3 --examples 12800
 """
@@ -17,7 +19,9 @@ import numpy as np
 import torch
 
 from driftax import scale
+from driftax.advice.outcomes import Outcome, after_rules
 from driftax.data import load_data
+from driftax.measurement import Measurement, combine
 from driftax.report.numbers import with_error
 from driftax.scaling import Scaled, Settings
 from driftax.torch import NoiseProbe
@@ -61,7 +65,9 @@ def _loss(model: Model, batch: Any) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(model(tokens).flatten(0, 1), labels.flatten())
 
 
-def _train(data: dict[str, torch.Tensor], settings: Settings, seed: int, examples: int) -> tuple[Model, Run]:
+def _train(
+    data: dict[str, torch.Tensor], settings: Settings, seed: int, examples: int
+) -> tuple[Model, torch.optim.Optimizer, Run]:
     """Trains from the seed's start on the seed's own order of examples."""
     torch.manual_seed(seed)
     model = Model(int(data["classes"]))
@@ -90,17 +96,22 @@ def _train(data: dict[str, torch.Tensor], settings: Settings, seed: int, example
             looks.pop(0)
             with torch.no_grad():
                 losses.append(float(_loss(model, (data["test_inputs"], data["test_labels"]))))
-    return model, Run(np.array(losses), time.perf_counter() - begun)
+    return model, optimizer, Run(np.array(losses), time.perf_counter() - begun)
 
 
-def _measured(data: dict[str, torch.Tensor], model: Model):
-    """The noise scale where the base run ended."""
+def _measured(data: dict[str, torch.Tensor], model: Model, optimizer: torch.optim.Optimizer) -> Measurement:
+    """Noise and curvature where the base run ended."""
     pairs = torch.utils.data.TensorDataset(data["inputs"], data["labels"])
     loader = torch.utils.data.DataLoader(pairs, batch_size=int(_BASE.batch))
-    return NoiseProbe(model, _loss, loader, every=1, units=256, tails=False).measure()
+    probe = NoiseProbe(
+        model, _loss, loader, optimizer=optimizer, every=1, units=128, tails=False, curvature=True
+    )
+    return probe.measure()
 
 
-def _row(name: str, scaled: Scaled | None, runs: list[Run], base: list[Run]) -> str:
+def _row(
+    name: str, scaled: Scaled | None, outcome: Outcome, now: Outcome, runs: list[Run], base: list[Run]
+) -> str:
     """Means over seeds: the last loss, and the largest difference from the base run after the warm-up."""
     last = np.array([run.losses[-1] for run in runs])
     difference = np.array([run.losses - other.losses for run, other in zip(runs, base, strict=True)])[:, 1:]
@@ -113,6 +124,10 @@ def _row(name: str, scaled: Scaled | None, runs: list[Run], base: list[Run]) -> 
         f"{numbers.b1:.3g}, {numbers.b2:.4g}",
         f"{numbers.weight_decay:.3g}",
         f"{scaled.validity}: {scaled.reason}" if scaled else "",
+        with_error(*outcome.speed),
+        f"{outcome.floor.value / now.floor.value:.2g}"
+        if np.isfinite(outcome.floor.value)
+        else "beyond the edge of stability",
         with_error(last.mean(), last.std(ddof=1) / np.sqrt(len(runs))),
         with_error(float(difference.mean(axis=0)[-1]), float(error[-1])) if scaled else "",
         with_error(float(difference.mean(axis=0)[worst]), float(error[worst])) if scaled else "",
@@ -131,24 +146,31 @@ def main() -> None:
     data = {name: torch.from_numpy(np.asarray(getattr(found, name)).astype(np.int64)) for name in names}
     data["classes"] = torch.tensor(found.classes)
     trained = [_train(data, _BASE, seed, asked.examples) for seed in range(asked.seeds)]
-    base = [run for _, run in trained]
-    measured = [_measured(data, model) for model, _ in trained]
+    base = [run for _, _, run in trained]
+    measured = [_measured(data, model, optimizer) for model, optimizer, _ in trained]
     parameters = sum(p.numel() for p in trained[0][0].parameters())
     print(f"{parameters:,} parameters, {asked.examples:,} examples, {asked.seeds} seeds")
-    for one in measured:
+    together = combine(measured)
+    for one in (*measured, together):
         low, high = one.noise_scale_interval()
         print(f"noise scale {one.estimate('noise_scale').value:.3g} [{low:.3g}, {high:.3g}] examples")
-    noise, interval = measured[0].estimate("noise_scale").value, measured[0].noise_scale_interval()
-    print(
-        "\n| | learning rate | b1, b2 | weight decay | predicted | last test loss | minus base | largest | s |"
-    )
-    print("|---" * 9 + "|")
-    print(_row(f"base, {_BASE.batch}", None, base, base))
+    noise, interval = together.estimate("noise_scale").value, together.noise_scale_interval()
+    columns = ("", "learning rate", "b1, b2", "weight decay", "predicted", "speed", "floor")
+    columns += ("last test loss", "minus base", "largest", "s")
+    print("\n| " + " | ".join(columns) + " |")
+    print("|---" * len(columns) + "|")
     for to in (128, 8):
-        for scaled in scale(_BASE, to=to, noise_scale=noise, interval=interval):
+        rules = scale(_BASE, to=to, noise_scale=noise, interval=interval)
+        outcomes = {one.name: one for one in after_rules(together, _BASE, rules)}
+        now = outcomes["now"]
+        if to == 128:
+            print(_row(f"base, {_BASE.batch}", None, now, now, base, base))
+        for scaled in rules:
             if scaled.rule in _RULES:
-                runs = [_train(data, scaled.settings, seed, asked.examples)[1] for seed in range(asked.seeds)]
-                print(_row(f"{scaled.rule}, {to}", scaled, runs, base), flush=True)
+                runs = [_train(data, scaled.settings, seed, asked.examples)[2] for seed in range(asked.seeds)]
+                print(
+                    _row(f"{scaled.rule}, {to}", scaled, outcomes[scaled.rule], now, runs, base), flush=True
+                )
 
 
 if __name__ == "__main__":
