@@ -5,7 +5,7 @@ Every model has a data set of 4,000 examples, whose own gradients and Hessian ar
 so: unbiased), in standard deviations of one measurement and in the standard error that a measurement states (what
 it means in practice), and how often the 95 % interval holds the truth.
 
-python -m benchmarks.ground_truth                        # 2,000 repeats of everything, about an hour
+python -m benchmarks.ground_truth                        # 2,000 repeats of everything, about two hours
 python -m benchmarks.ground_truth --repeats 200 jax      # some of it
 """
 
