@@ -31,7 +31,6 @@ from driftax.measurement.standardised import standardised  # noqa: E402
 from driftax.predict.phases import phase_of  # noqa: E402
 
 DATA, UNITS, BATCH, FEATURES, CLASSES = 4000, 64, 16, 8, 3
-CASES = ("location", "location, spread", "logistic", "softmax", "softmax, units of 4")
 
 
 Row = tuple[float, float, float, float]  # value, interval, standard error
@@ -107,6 +106,15 @@ def softmax() -> Model:
         return jax.nn.logsumexp(logits) - logits[example[1]]
 
     return Model(params, (inputs, labels), torch_loss, jax_loss)
+
+
+CASES: dict[str, tuple[Callable[[], Model], int]] = {  # the model, and the examples in a unit
+    "location": (lambda: location(spread=False), 1),
+    "location, spread": (lambda: location(spread=True), 1),
+    "logistic": (logistic, 1),
+    "softmax": (softmax, 1),
+    "softmax, units of 4": (softmax, 4),
+}
 
 
 def truth(model: Model) -> dict[str, float]:
@@ -192,23 +200,15 @@ def told(found: Measurement, name: str) -> Row:
     return value, *found.interval(quantity, **place), error
 
 
-def _model(name: str) -> Model:
-    kind, _, rest = name.partition(", ")
-    return (
-        location(rest == "spread")
-        if kind == "location"
-        else {"logistic": logistic, "softmax": softmax}[kind]()
-    )
-
-
 def study(name: str, framework: str, repeats: int) -> None:
     """Prints the lines of one case."""
-    model = _model(name)
+    make, unit = CASES[name]
+    model = make()
     expected = truth(model)
     run = in_jax if framework == "jax" else in_torch
     begin = time.perf_counter()
     rows: dict[str, list[Row]] = {key: [] for key in expected}
-    for found in run(model, 4 if "units of 4" in name else 1, repeats):
+    for found in run(model, unit, repeats):
         for key in expected:
             rows[key].append(told(found, key))
     for key, value in expected.items():

@@ -14,7 +14,7 @@ from driftax.scaling.configuration import read_groups
 from driftax.scaling.settings import ADAPTIVE, PLAIN, Number, Settings
 
 
-def one_setting(optimizer: Any, batch: Number | None) -> Settings:
+def one_setting(optimizer: Any, batch: Number | None, asked: str = "a forecast") -> Settings:
     """The numbers of a run: those of all its parameter groups.
 
     Raises:
@@ -22,11 +22,9 @@ def one_setting(optimizer: Any, batch: Number | None) -> Settings:
     """
     groups = read_groups(optimizer, batch)
     if len(groups) > 1:
-        raise DriftaxError(
-            "a forecast", "parameter groups with different numbers", "the numbers of one of them"
-        )
+        raise DriftaxError(asked, "parameter groups with different numbers", "the numbers of one of them")
     given = [optimizer] if isinstance(optimizer, Mapping) else getattr(optimizer, "param_groups", [])
-    _refuse_nesterov(any(group.get("nesterov") for group in given), "a forecast")
+    _refuse_nesterov(any(group.get("nesterov") for group in given), asked)
     return groups[0]
 
 
@@ -92,5 +90,5 @@ def _check_whole(found: Measurement, asked: str) -> None:
 
 def _refuse_nesterov(found: Any, asked: str) -> None:
     if found:
-        words = "nesterov=True, of which no local model is made"
+        words = "nesterov=True, of which there is neither a local model nor a rule"
         raise DriftaxError(asked, words, "nesterov=False in the run")

@@ -83,7 +83,7 @@ def svag_check(
     Source: li2021, Algorithm 1; malladi2022 (RMSprop and Adam).
     """
     check_numbers(_ASKED, steps, factors, members, batch, looked_at, tolerance, seed)
-    settings = one_setting(optimizer, batch)
+    settings = one_setting(optimizer, batch, _ASKED)
     equation = equation_of(_ASKED, settings)
     examples = examples_of(loss_fn, params, batches)
     count = jax.tree.leaves(examples)[0].shape[0]

@@ -43,5 +43,5 @@ def hill(noise: np.ndarray, fractions: Sequence[float] = FRACTIONS) -> list[Skew
         error = float(np.sqrt(clustered_variance(influence[:, :, None])[0, 0])) / k
         unbiased = (k - 1) / k
         estimate = Estimate(unbiased / mean, unbiased * error / mean**2)
-        found.append(Skewed(estimate, shape_of(-influence.sum(axis=1))))
+        found.append(Skewed(estimate, shape_of(-influence.sum(axis=1))))  # what leaving a unit out takes off
     return found

@@ -201,7 +201,7 @@ def _rules(optimizer: Any, batch: int) -> list[Settings]:
         raise DriftaxError(
             f"{_ASKED} of {name}",
             f"{flags[0]}=True, of which no rehearsal is known",
-            "driftax.forecast, or none",
+            f"{flags[0]}=False in the run",
         )
     return groups * len(optimizer.param_groups) if len(groups) == 1 else groups
 
